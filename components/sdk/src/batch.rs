@@ -1,0 +1,243 @@
+//! The batch a parser is driven with, and the rows it gives back.
+
+use crate::{Cell, Parser};
+
+/// Longest batch, in bytes: spans have 31 bits of offset.
+const BATCH_BYTES_MAX: usize = 1 << 31;
+
+/// A batch as the host sends it; see `wit/heplake.wit`.
+#[derive(Clone, Debug, Default)]
+pub struct Batch<'a> {
+    /// All items end to end.
+    pub bytes: std::borrow::Cow<'a, [u8]>,
+    /// Where each item ends in `bytes`.
+    pub ends: std::borrow::Cow<'a, [u32]>,
+    /// When the host received each item, µs since 1970.
+    pub received: std::borrow::Cow<'a, [u64]>,
+    /// Context cells, item by item.
+    pub context: std::borrow::Cow<'a, [u64]>,
+    /// What spans in `context` point into.
+    pub context_bytes: std::borrow::Cow<'a, [u8]>,
+}
+
+impl Batch<'_> {
+    /// A batch of these items, all received at `received` µs since 1970, without context.
+    #[must_use]
+    pub fn of<B: AsRef<[u8]>>(items: &[B], received: u64) -> Batch<'static> {
+        let mut bytes = Vec::new();
+        let mut ends = Vec::with_capacity(items.len());
+        for item in items {
+            bytes.extend_from_slice(item.as_ref());
+            ends.push(bytes.len() as u32);
+        }
+        Batch {
+            received: vec![received; ends.len()].into(),
+            bytes: bytes.into(),
+            ends: ends.into(),
+            ..Batch::default()
+        }
+    }
+}
+
+/// What a parser gives back for a batch; see `wit/heplake.wit`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// Rows of fixed width, one after the other.
+    pub cells: Vec<u64>,
+    /// For each row, its item.
+    pub items: Vec<u32>,
+    /// For each item, its verdict.
+    pub verdicts: Vec<u32>,
+    /// Text that the parser had to make.
+    pub scratch: Vec<u8>,
+}
+
+/// One item of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// The packet itself.
+    pub bytes: &'a [u8],
+    /// When the host received it, µs since 1970.
+    pub received: u64,
+    context: &'a [u64],
+    context_bytes: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    /// The number in the `index`-th context field asked for, unless it is null.
+    #[must_use]
+    pub fn context_number(&self, index: usize) -> Option<u64> {
+        self.context.get(index).copied().filter(|cell| *cell != Cell::NULL.0)
+    }
+
+    /// The bytes of the `index`-th context field asked for, unless it is null.
+    #[must_use]
+    pub fn context_bytes(&self, index: usize) -> Option<&'a [u8]> {
+        Cell(*self.context.get(index)?).resolve(self.context_bytes, &[])
+    }
+}
+
+/// What a parser says of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verdict(u32);
+
+impl Verdict {
+    /// It gave at least one row.
+    pub const PARSED: Self = Self(0);
+    /// Another protocol's: the host stores the payload as if no parser were there.
+    pub const NOT_MINE: Self = Self(1);
+
+    /// The `index`-th of the description's verdicts.
+    #[must_use]
+    pub const fn named(index: u32) -> Self {
+        Self(index + 2)
+    }
+
+    /// The code that crosses to the host.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        self.0
+    }
+}
+
+/// Takes the rows of one item.
+#[derive(Debug)]
+pub struct Rows<'a> {
+    out: &'a mut Parsed,
+    width: usize,
+    item: u32,
+    packet_address: usize,
+    packet_length: usize,
+    packet_offset: u32,
+}
+
+impl Rows<'_> {
+    /// Starts a row, all null.
+    #[inline]
+    pub fn row(&mut self) -> Row<'_> {
+        let start = self.out.cells.len();
+        self.out.cells.resize(start + self.width, Cell::NULL.0);
+        self.out.items.push(self.item);
+        Row {
+            cells: &mut self.out.cells[start..],
+            scratch: &mut self.out.scratch,
+            packet_address: self.packet_address,
+            packet_length: self.packet_length,
+            packet_offset: self.packet_offset,
+        }
+    }
+}
+
+/// One row being filled. Fields are named by their place in the description.
+#[derive(Debug)]
+pub struct Row<'a> {
+    cells: &'a mut [u64],
+    scratch: &'a mut Vec<u8>,
+    packet_address: usize,
+    packet_length: usize,
+    packet_offset: u32,
+}
+
+impl Row<'_> {
+    /// Sets a text, bytes or address field. Bytes that are part of the packet are only
+    /// pointed at; others are copied.
+    #[inline]
+    pub fn text(&mut self, field: usize, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref();
+        // Comparing addresses, not reading through them: is this a part of the packet?
+        let at = (bytes.as_ptr() as usize).wrapping_sub(self.packet_address);
+        let cell = if at <= self.packet_length && bytes.len() <= self.packet_length - at {
+            Cell::span(self.packet_offset + at as u32, bytes.len() as u32)
+        } else {
+            let start = self.scratch.len() as u32 | Cell::SCRATCH;
+            self.scratch.extend_from_slice(bytes);
+            Cell::span(start, bytes.len() as u32)
+        };
+        self.cells[field] = cell.0;
+    }
+
+    /// Sets a text field that `write` makes in scratch.
+    #[inline]
+    pub fn written(&mut self, field: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.scratch.len();
+        write(self.scratch);
+        let length = (self.scratch.len() - start) as u32;
+        self.cells[field] = Cell::span(start as u32 | Cell::SCRATCH, length).0;
+    }
+
+    /// Sets a number or time field. All ones is null, so that value cannot be stored.
+    #[inline]
+    pub fn number(&mut self, field: usize, value: u64) {
+        self.cells[field] = value;
+    }
+
+    /// Sets a real field.
+    #[inline]
+    pub fn real(&mut self, field: usize, value: f64) {
+        self.cells[field] = value.to_bits();
+    }
+
+    /// Whether the field is still null.
+    #[must_use]
+    #[inline]
+    pub fn is_null(&self, field: usize) -> bool {
+        self.cells[field] == Cell::NULL.0
+    }
+}
+
+/// Drives a parser over a batch, as the exported `parse` does.
+///
+/// Rows that a packet gave before it was refused are taken back, and a packet that is
+/// called parsed without a row is handed back as not mine: an author cannot break that
+/// part of the contract.
+pub fn run<P: Parser>(parser: &mut P, batch: &Batch<'_>) -> Parsed {
+    run_with_width(parser, batch, parser.describe().fields.len())
+}
+
+/// As [`run`], for a caller that keeps the width of a row.
+pub(crate) fn run_with_width<P: Parser>(
+    parser: &mut P,
+    batch: &Batch<'_>,
+    width: usize,
+) -> Parsed {
+    debug_assert!(batch.bytes.len() < BATCH_BYTES_MAX, "a span's offset has 31 bits");
+    let items = batch.ends.len();
+    let context_width = batch.context.len().checked_div(items).unwrap_or(0);
+    let mut out = Parsed {
+        cells: Vec::with_capacity(items * width),
+        items: Vec::with_capacity(items),
+        verdicts: Vec::with_capacity(items),
+        scratch: Vec::new(),
+    };
+    let mut start = 0;
+    for (item, &end) in batch.ends.iter().enumerate() {
+        let bytes = &batch.bytes[start as usize..end as usize];
+        let packet = Packet {
+            bytes,
+            received: batch.received.get(item).copied().unwrap_or(0),
+            context: &batch.context[item * context_width..(item + 1) * context_width],
+            context_bytes: &batch.context_bytes,
+        };
+        let rows_before = out.items.len();
+        let scratch_before = out.scratch.len();
+        let mut rows = Rows {
+            out: &mut out,
+            width,
+            item: item as u32,
+            packet_address: bytes.as_ptr() as usize,
+            packet_length: bytes.len(),
+            packet_offset: start,
+        };
+        let mut verdict = parser.parse(&packet, &mut rows);
+        if verdict != Verdict::PARSED {
+            out.items.truncate(rows_before);
+            out.cells.truncate(rows_before * width);
+            out.scratch.truncate(scratch_before);
+        } else if out.items.len() == rows_before {
+            verdict = Verdict::NOT_MINE;
+        }
+        out.verdicts.push(verdict.code());
+        start = end;
+    }
+    out
+}

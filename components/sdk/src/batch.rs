@@ -67,7 +67,10 @@ impl<'a> Packet<'a> {
     /// The number in the `index`-th context field asked for, unless it is null.
     #[must_use]
     pub fn context_number(&self, index: usize) -> Option<u64> {
-        self.context.get(index).copied().filter(|cell| *cell != Cell::NULL.0)
+        self.context
+            .get(index)
+            .copied()
+            .filter(|cell| *cell != Cell::NULL.0)
     }
 
     /// The bytes of the `index`-th context field asked for, unless it is null.
@@ -195,12 +198,11 @@ pub fn run<P: Parser>(parser: &mut P, batch: &Batch<'_>) -> Parsed {
 }
 
 /// As [`run`], for a caller that keeps the width of a row.
-pub(crate) fn run_with_width<P: Parser>(
-    parser: &mut P,
-    batch: &Batch<'_>,
-    width: usize,
-) -> Parsed {
-    debug_assert!(batch.bytes.len() < BATCH_BYTES_MAX, "a span's offset has 31 bits");
+pub(crate) fn run_with_width<P: Parser>(parser: &mut P, batch: &Batch<'_>, width: usize) -> Parsed {
+    debug_assert!(
+        batch.bytes.len() < BATCH_BYTES_MAX,
+        "a span's offset has 31 bits"
+    );
     let items = batch.ends.len();
     let context_width = batch.context.len().checked_div(items).unwrap_or(0);
     let mut out = Parsed {

@@ -66,10 +66,11 @@ impl Description {
         class: VerdictClass,
         names: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        self.verdicts.extend(names.into_iter().map(|name| VerdictDescription {
-            name: name.into(),
-            class,
-        }));
+        self.verdicts
+            .extend(names.into_iter().map(|name| VerdictDescription {
+                name: name.into(),
+                class,
+            }));
         self
     }
 }
@@ -97,7 +98,10 @@ impl Field {
     /// A field of this name and kind.
     #[must_use]
     pub fn new(name: &str, kind: Kind) -> Self {
-        Self { name: name.into(), kind }
+        Self {
+            name: name.into(),
+            kind,
+        }
     }
 }
 

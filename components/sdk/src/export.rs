@@ -81,9 +81,8 @@ macro_rules! export_parser {
                     STATE.with_borrow_mut(|state| state.configure(&configuration))
                 }
                 fn describe() -> String {
-                    STATE.with_borrow(|state| {
-                        $crate::json(&$crate::Parser::describe(&state.parser))
-                    })
+                    STATE
+                        .with_borrow(|state| $crate::json(&$crate::Parser::describe(&state.parser)))
                 }
                 fn parse(
                     bytes: Vec<u8>,
@@ -132,15 +131,18 @@ macro_rules! export_router {
 
             impl $crate::bindings::router::Guest for Component {
                 fn configure(configuration: String) -> Result<(), String> {
-                    ROUTER.with_borrow_mut(|router| {
-                        $crate::Router::configure(router, &configuration)
-                    })
+                    ROUTER
+                        .with_borrow_mut(|router| $crate::Router::configure(router, &configuration))
                 }
                 fn describe() -> String {
                     ROUTER.with_borrow(|router| $crate::json(&$crate::Router::describe(router)))
                 }
                 fn route(bytes: Vec<u8>, cells: Vec<u64>, rows: u32) -> Vec<u32> {
-                    let batch = $crate::RouteBatch { bytes: &bytes, cells: &cells, rows };
+                    let batch = $crate::RouteBatch {
+                        bytes: &bytes,
+                        cells: &cells,
+                        rows,
+                    };
                     ROUTER.with_borrow_mut(|router| $crate::route(router, &batch))
                 }
             }

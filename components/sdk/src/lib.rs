@@ -123,7 +123,11 @@ impl Cell {
         }
         let offset = self.0 as u32;
         let length = (self.0 >> 32) as usize;
-        let from = if offset & Self::SCRATCH == 0 { bytes } else { scratch };
+        let from = if offset & Self::SCRATCH == 0 {
+            bytes
+        } else {
+            scratch
+        };
         let start = (offset & !Self::SCRATCH) as usize;
         from.get(start..start.checked_add(length)?)
     }

@@ -36,7 +36,10 @@ impl<'a> RouteRow<'a> {
     /// The number in the `index`-th field read, unless it is null.
     #[must_use]
     pub fn number(&self, index: usize) -> Option<u64> {
-        self.cells.get(index).copied().filter(|cell| *cell != Cell::NULL.0)
+        self.cells
+            .get(index)
+            .copied()
+            .filter(|cell| *cell != Cell::NULL.0)
     }
 }
 
@@ -58,7 +61,10 @@ pub fn route<R: Router>(router: &mut R, batch: &RouteBatch<'_>) -> Vec<u32> {
     (0..rows)
         .map(|row| {
             let cells = &batch.cells[row * width..(row + 1) * width];
-            router.route(&RouteRow { cells, bytes: batch.bytes })
+            router.route(&RouteRow {
+                cells,
+                bytes: batch.bytes,
+            })
         })
         .collect()
 }

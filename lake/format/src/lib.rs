@@ -1,1 +1,21 @@
-//! To come.
+//! What both halves of Heplake agree on: tables, partitions, paths, and the commit.
+//!
+//! ```text
+//!  host ──▶ main/<table>/date=YYYY-MM-DD/<edge>-<sequence>-<part>.parquet ──▶ lake
+//!       ──▶ commits/<edge>/<sequence>.json  (its appearance is the commit) ──▶
+//! ```
+//!
+//! Everything here is persisted, or names what is: change it and lakes stop being
+//! readable. The crate does no IO; it must never know a socket, a store or a database.
+
+mod commit;
+mod date;
+mod edge;
+mod path;
+mod table;
+
+pub use commit::{COMMIT_FORMAT, Commit, CommitError, ComponentDigest, DataFile};
+pub use date::{DateError, PartitionDate};
+pub use edge::{EdgeName, EdgeNameError};
+pub use path::{COMMITS_DIRECTORY, CommitPath, DATA_DIRECTORY, DataFilePath, PathError, Sequence};
+pub use table::{Column, ColumnType, Table, TableError, TableName};

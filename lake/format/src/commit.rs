@@ -1,0 +1,196 @@
+//! The commit: one JSON document that makes data files count.
+//!
+//! It is written to the store after the files that it names. Its appearance is the commit:
+//! before it, the files are nothing; after it, they are registered exactly once.
+
+use crate::{DataFilePath, EdgeName, Sequence, Table};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Version of the document. A reader refuses a newer one rather than misread it.
+pub const COMMIT_FORMAT: u32 = 1;
+
+/// Largest document that is read, in bytes: a flush of every table and date of a day's
+/// backlog stays far below; what is larger is not ours.
+const COMMIT_BYTES_MAX: usize = 64 << 20;
+
+/// All that one flush of an edge wrote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// [`COMMIT_FORMAT`] of the writer.
+    pub format: u32,
+    /// Who wrote it.
+    pub edge: EdgeName,
+    /// Its number.
+    pub sequence: Sequence,
+    /// When it was written, µs since 1970, UTC.
+    pub created_us: u64,
+    /// The components that made the rows, by name.
+    pub components: Vec<ComponentDigest>,
+    /// The tables that the files belong to, with their columns as the edge knows them.
+    pub tables: Vec<Table>,
+    /// The files.
+    pub files: Vec<DataFile>,
+    /// Packets since the commit before, by what became of them: `received`, `lost_…`.
+    #[serde(default)]
+    pub packets: BTreeMap<String, u64>,
+}
+
+/// A component that made rows of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComponentDigest {
+    /// Its name.
+    pub name: String,
+    /// Its semantic version.
+    pub version: String,
+    /// SHA-256 of its bytes, in hexadecimal.
+    pub digest: String,
+}
+
+/// A data file of a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// Where it stands, relative to the data path.
+    pub path: DataFilePath,
+    /// Its rows.
+    pub record_count: u64,
+    /// Its size.
+    pub file_size_bytes: u64,
+}
+
+/// Why a document is not a commit.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// It is too large to be one.
+    #[error("the commit has {0} bytes, more than the {COMMIT_BYTES_MAX} that are read")]
+    TooLarge(usize),
+    /// It is not such a JSON document.
+    #[error("the commit cannot be read: {0}")]
+    Malformed(#[from] serde_json::Error),
+    /// Its writer is newer than this reader.
+    #[error(
+        "the commit has format {0}, and this Heplake reads up to {COMMIT_FORMAT}: update the lake first"
+    )]
+    Newer(u32),
+    /// A file claims another edge or sequence than its commit.
+    #[error("the commit of {edge} {sequence} names {path}, which is not one of its files")]
+    Foreign {
+        /// The commit's edge.
+        edge: EdgeName,
+        /// The commit's sequence.
+        sequence: Sequence,
+        /// The file.
+        path: DataFilePath,
+    },
+    /// A file's table is not described.
+    #[error("the commit names {0}, but does not describe its table")]
+    Undescribed(DataFilePath),
+}
+
+impl Commit {
+    /// The document, as it is written to the store.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Maps have string keys and numbers are integers: serialising cannot fail.
+        serde_json::to_vec_pretty(self).unwrap_or_default()
+    }
+
+    /// Reads a document and holds it to its own claims.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub fn from_json(json: &[u8]) -> Result<Self, CommitError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        if json.len() > COMMIT_BYTES_MAX {
+            return Err(CommitError::TooLarge(json.len()));
+        }
+        let Format { format } = serde_json::from_slice(json)?;
+        if format > COMMIT_FORMAT {
+            return Err(CommitError::Newer(format));
+        }
+        let commit: Self = serde_json::from_slice(json)?;
+        for DataFile { path, .. } in &commit.files {
+            if path.edge != commit.edge || path.sequence != commit.sequence {
+                let (edge, sequence) = (commit.edge.clone(), commit.sequence);
+                return Err(CommitError::Foreign {
+                    edge,
+                    sequence,
+                    path: path.clone(),
+                });
+            }
+            if !commit.tables.iter().any(|table| table.name == path.table) {
+                return Err(CommitError::Undescribed(path.clone()));
+            }
+        }
+        Ok(commit)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commit() -> Commit {
+        Commit {
+            format: COMMIT_FORMAT,
+            edge: "fra-1".parse().unwrap(),
+            sequence: Sequence(7),
+            created_us: 1_795_305_600_000_000,
+            components: vec![ComponentDigest {
+                name: "hep".into(),
+                version: "0.1.0".into(),
+                digest: "00".repeat(32),
+            }],
+            tables: vec![Table::of_protocol(53)],
+            files: vec![DataFile {
+                path: "main/hep_proto_53_default/date=2026-11-22/fra-1-00000000000000000007-0000.parquet"
+                    .parse()
+                    .unwrap(),
+                record_count: 4,
+                file_size_bytes: 1234,
+            }],
+            packets: BTreeMap::from([("received".into(), 4)]),
+        }
+    }
+
+    #[test]
+    fn a_commit_survives_its_document() {
+        assert_eq!(Commit::from_json(&commit().to_json()).unwrap(), commit());
+    }
+
+    #[test]
+    fn refuses_a_file_of_another_commit() {
+        let mut other = commit();
+        other.sequence = Sequence(8);
+        let error = Commit::from_json(&other.to_json()).unwrap_err();
+        assert!(matches!(error, CommitError::Foreign { .. }), "{error}");
+    }
+
+    #[test]
+    fn refuses_a_newer_format_whatever_else_it_holds() {
+        let error = Commit::from_json(br#"{"format": 2, "what": "is this"}"#).unwrap_err();
+        assert!(matches!(error, CommitError::Newer(2)), "{error}");
+    }
+
+    #[test]
+    fn refuses_every_prefix() {
+        let json = commit().to_json();
+        for length in 0..json.len() - 1 {
+            assert!(
+                Commit::from_json(&json[..length]).is_err(),
+                "{length} bytes"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_a_file_without_its_table() {
+        let mut bare = commit();
+        bare.tables.clear();
+        let error = Commit::from_json(&bare.to_json()).unwrap_err();
+        assert!(matches!(error, CommitError::Undescribed(_)), "{error}");
+    }
+}

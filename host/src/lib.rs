@@ -1,1 +1,5 @@
 //! To come.
+
+pub mod configuration;
+pub mod http;
+pub mod telemetry;

@@ -1,0 +1,145 @@
+//! All settings, of both halves: one document configures a site. This list is the schema
+//! that a document is checked by and the text that `heplake config print` prints, so that
+//! neither can lag behind the other.
+
+use super::setting::{
+    AnySetting, Compression, LogFormat, Setting, byte_count, compression, count, duration,
+    edge_name, flag, host, log_format, log_level, path, path_or_none, port, sections, sql_name,
+};
+use heplake_format::EdgeName;
+use serde_json::Value;
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+
+const DAY_S: u64 = 24 * 60 * 60;
+const YEAR_S: u64 = 366 * DAY_S;
+const MIB: u64 = 1 << 20;
+const TIB: u64 = 1 << 40;
+
+/// Declares each setting as a constant and lists them all, in the order they are printed.
+macro_rules! settings {
+    ($($name:ident: $meaning:ty = $read:expr, $key:literal $(or $alias:literal)?, $default:literal, $reason:literal;)*) => {
+        $(
+            #[doc = $reason]
+            pub static $name: Setting<$meaning> = Setting {
+                key: $key,
+                aliases: &[$($alias)?],
+                default: $default,
+                reason: $reason,
+                read: $read,
+            };
+        )*
+
+        /// Every setting, in the order they are printed.
+        pub static ALL: &[&dyn AnySetting] = &[$(&$name),*];
+    };
+}
+
+settings! {
+DATA_DIR: PathBuf = path, "data_dir", "/var/lib/heplake",
+"Where the lake is kept. Absolute, since a relative path would open another, empty lake when the service is started from elsewhere.";
+
+EDGE_NAME: EdgeName = edge_name, "edge.name", "{host_name}",
+"Name of this edge: part of the name of every file it writes. Two edges that write to one lake need two names; the host name differs by itself.";
+
+CATALOG_PATH: PathBuf = path, "ducklake.catalog_path", "{data_dir}/homer_catalog.sqlite",
+"The DuckLake catalog, an SQLite file; created if absent. Give this path to any DuckDB to read the lake.";
+
+DATA_PATH: PathBuf = path, "ducklake.data_path", "{data_dir}/parquet",
+"Where data files and commits are written. An edge and its lake must name the same place.";
+
+LAKE_NAME: String = sql_name, "ducklake.lake_name", "homer_lake",
+"Name of the lake in SQL: SELECT … FROM homer_lake.hep_proto_1_call. The name that dashboards made for Homer use.";
+
+BATCH_SIZE: usize = count::<1, 10_000_000>, "ducklake.batch_size", "500000",
+"Rows after which an edge commits before the interval is over: bounds its memory. Small numbers make small files, and each file costs every later query.";
+
+FLUSH_INTERVAL: Duration = duration::<100, DAY_S>, "ducklake.flush_interval" or "ducklake.flush_interval_sec", "15s",
+"How often an edge commits: a packet can be queried two seconds after that at the latest. Shorter makes more and smaller files.";
+
+COMPRESSION: Compression = compression, "ducklake.compression", "snappy",
+"Compression of the data files: snappy, as the storage layout says, or zstd, which is smaller and slower.";
+
+WORKER_COUNT: usize = count::<1, 1024>, "writer.worker_count", "{worker_count}",
+"Threads that parse and write, each with its own components. Half the processors, at most 4: one does hundreds of thousands of messages a second, and queries need the rest.";
+
+QUEUE_SIZE: usize = count::<1, 100_000_000>, "writer.queue_size", "200000",
+"Packets that may wait for a worker. When it is full TCP senders wait and UDP packets are dropped and counted.";
+
+UDP_ENABLE: bool = flag, "ingest.udp.enable", "true",
+"Whether HEP is received over UDP.";
+
+UDP_HOST: IpAddr = host, "ingest.udp.host", "0.0.0.0",
+"Address to listen on. All, since capture agents run on other machines; HEP has no authentication, so let a firewall admit the agents only, or name one address. Nothing can be read here.";
+
+UDP_PORT: u16 = port, "ingest.udp.port", "9060",
+"HEP's customary port.";
+
+UDP_RECEIVE_BUFFER: u64 = byte_count::<4096, { 1 << 30 }>, "ingest.udp.receive_buffer_bytes", "32MiB",
+"Socket buffer to ask for: what arrives while all workers are busy. The kernel grants up to net.core.rmem_max.";
+
+TCP_ENABLE: bool = flag, "ingest.tcp.enable", "true",
+"Whether HEP is received over TCP.";
+
+TCP_HOST: IpAddr = host, "ingest.tcp.host", "0.0.0.0",
+"Address to listen on; see ingest.udp.host.";
+
+TCP_PORT: u16 = port, "ingest.tcp.port", "9060",
+"HEP's customary port.";
+
+TCP_MAX_CONNECTIONS: usize = count::<1, 1_000_000>, "ingest.tcp.max_connections", "1024",
+"Connections at a time: each holds a buffer of one packet, 64 KiB at most. Further ones are closed and counted.";
+
+TCP_IDLE_TIMEOUT: Duration = duration::<1000, { 7 * DAY_S }>, "ingest.tcp.idle_timeout", "5m",
+"A connection that is silent for so long is closed. Agents reconnect, but lose a packet each time, so not shorter than quiet times of a small site.";
+
+MAX_AGE: Duration = duration::<1000, { 100 * YEAR_S }>, "ingest.max_age", "3653d",
+"A packet whose time is further back is stored under the time it was received, and its own kept in data_extra. Ten years, so that old captures can be replayed.";
+
+MAX_SKEW: Duration = duration::<0, YEAR_S>, "ingest.max_skew", "24h",
+"A packet whose time is further ahead is stored under the time it was received: no clock is a day wrong and means it.";
+
+STORE_KEEP_ALIVES: bool = flag, "ingest.store_keep_alives", "false",
+"Whether keep-alives (CRLF, NULs, STUN) get a row. They are counted in any case, and outnumber calls on a quiet site.";
+
+SANDBOX_DEADLINE: Duration = duration::<10, 60>, "sandbox.deadline", "1s",
+"How long a component may take for one batch of about a thousand packets before it is stopped: a thousand times what it needs.";
+
+SANDBOX_MEMORY: u64 = byte_count::<MIB, { 4096 * MIB }>, "sandbox.memory_limit", "64MiB",
+"Memory that one instance of a component may grow to. A batch needs a few MiB.";
+
+HTTP_ENABLE: bool = flag, "http.enable", "true",
+"Whether queries, health and metrics are served over HTTP.";
+
+HTTP_HOST: IpAddr = host, "http.host", "127.0.0.1",
+"Address to serve on. This machine only, since whoever reaches it can read every call; put an authenticating proxy before it.";
+
+HTTP_PORT: u16 = port, "http.port", "8080",
+"The customary port of a service behind a proxy.";
+
+QUERY_DEADLINE: Duration = duration::<10, DAY_S>, "query.deadline", "30s",
+"A query that takes longer is stopped: nobody waits for it any more.";
+
+QUERY_MEMORY: u64 = byte_count::<{ 64 * MIB }, TIB>, "query.memory_limit", "2GiB",
+"Memory of all queries together. A query that needs more fails with an error; nothing else does.";
+
+QUERY_THREADS: usize = count::<1, 1024>, "query.threads", "{half_the_processors}",
+"Threads of all queries together. Half the processors, since packets cannot wait and queries can.";
+
+QUERY_MAX_ROWS: usize = count::<1, 100_000_000>, "query.max_rows", "100000",
+"Rows that an answer holds at most; a longer one is cut and says so. An answer is held in memory until it is sent.";
+
+REGISTER_INTERVAL: Duration = duration::<10, 3600>, "lake.register_interval", "1s",
+"How often the lake looks for new commits. A look that finds none lists one directory an edge.";
+
+EXTENSION_DIRECTORY: Option<PathBuf> = path_or_none, "duckdb.extension_directory", "{extension_directory}",
+"Where DuckDB's signed extensions ducklake and sqlite_scanner lie. Empty: in DuckDB's own directory, ~/.duckdb/extensions. Nothing is ever downloaded while serving.";
+
+LOG_LEVEL: String = log_level, "log.level", "info",
+"What is logged: error, warn, info, debug, trace, off, or a list such as \"info,heplake_host=debug\".";
+
+LOG_FORMAT: LogFormat = log_format, "log.format", "text",
+"text for people, json for machines: one object a line. On standard error.";
+
+COMPONENTS: BTreeMap<String, Value> = sections, "components", "{}",
+"A table for each component, handed to it as it is: [components.sip] and so on. The component says what it understands. As a variable: JSON.";
+}

@@ -18,6 +18,7 @@ Exits 1 on any difference, after printing the first differing rows field by fiel
 
 import argparse
 import collections
+import datetime
 import json
 import os
 import re
@@ -115,21 +116,23 @@ def table_rows(lake, table, faults):
     if list(described.items()) != list(layout.items()):
         faults.append(f"{table}: columns are\n  {described}\nand should be\n  {layout}")
     fields = [f'"{name}"' if name != "timestamp" else "epoch_us(timestamp) AS timestamp" for name in described]
-    cursor = lake.execute(
-        f"SELECT {', '.join(fields)}, date IS NOT DISTINCT FROM timestamp::DATE AS dated "
-        f"FROM homer_lake.main.{table}"
-    )
-    names = [column[0] for column in cursor.description]
+    cursor = lake.execute(f"SELECT {', '.join(fields)} FROM homer_lake.main.{table}")
     result = []
     for values in cursor.fetchall():
-        row = dict(zip(names, values))
-        day = row.pop("date")
-        if not row.pop("dated"):
-            faults.append(f"{table}: uuid {row['uuid']} has date {day} and timestamp {row['timestamp']}")
+        row = dict(zip(described, values))
+        if {"date", "timestamp"} <= row.keys():
+            day = row.pop("date")
+            if day != date_of(row["timestamp"]):
+                faults.append(f"{table}: uuid {row.get('uuid')} has date {day} and timestamp {row['timestamp']}")
         if "data_extra" in row:
-            row["data_extra"] = parsed(row["data_extra"], f"{table}: uuid {row['uuid']}", faults)
+            row["data_extra"] = parsed(row["data_extra"], f"{table}: uuid {row.get('uuid')}", faults)
         result.append(row)
     return result
+
+
+def date_of(timestamp):
+    """The date, in UTC, of a time in µs since 1970."""
+    return None if timestamp is None else datetime.date(1970, 1, 1) + datetime.timedelta(microseconds=timestamp)
 
 
 def parsed(document, where, faults):
@@ -153,7 +156,7 @@ def parsed(document, where, faults):
 def check_uuids(found, faults):
     seen = {}
     for table, rows in found.items():
-        for row in rows:
+        for row in (row for row in rows if "uuid" in row):
             uuid = str(row["uuid"])
             if not UUID7.fullmatch(uuid):
                 faults.append(f"{table}: uuid {uuid} is not of version 7")
@@ -179,7 +182,7 @@ def difference(expected, found):
     recent = collections.defaultdict(list)
     now = time.time_ns() // 1000
     for row in (row for rows in by_key.values() for row in rows):
-        if row["timestamp"] is not None and now - DAY <= row["timestamp"] <= now:
+        if row.get("timestamp") is not None and now - DAY <= row["timestamp"] <= now:
             recent[key(row | {"timestamp": None})].append(row)
     taken = set()
     for row in (row for row in expected if row["timestamp"] is None):
@@ -232,9 +235,9 @@ def explain(missing, extra):
     if extra is None:
         return f"no row for {missing['origin']}: {key(missing)[:1000]}"
     if missing is None:
-        return f"uuid {extra['uuid']} was not expected: {key(extra)[:1000]}"
+        return f"uuid {extra.get('uuid')} was not expected: {key(extra)[:1000]}"
     expected, found = flat(missing), flat(extra)
-    lines = [f"{missing['origin']}, nearest row uuid {extra['uuid']}"]
+    lines = [f"{missing['origin']}, nearest row uuid {extra.get('uuid')}"]
     for name in sorted(expected | found):
         if expected.get(name) == found.get(name) and (name in expected) == (name in found):
             continue

@@ -63,20 +63,22 @@ class Compare(unittest.TestCase):
         lake = duckdb.connect(config={"extension_directory": EXTENSIONS})
         lake.execute("LOAD sqlite_scanner; LOAD ducklake")
         lake.execute(f"ATTACH 'ducklake:sqlite:{self.catalog}' AS lake (DATA_PATH '{self.data}/')")
-        for table in {row["table"] for row in self.rows}:
+        tables = {row["table"] for row in self.rows}
+        for table in tables:
             layout = read.columns(table)
             made = {"timestamp": "make_timestamp(?::BIGINT)", "date": "DATE '1970-01-01' + ?::INTEGER"}
-            # A table in memory between, since each INSERT into the lake is a snapshot and a file.
-            lake.execute(f"CREATE TABLE {table} ({', '.join(f'{n} {t}' for n, t in layout.items())})")
+            # By way of memory, since each INSERT into the lake is a snapshot and a file.
+            lake.execute(f"CREATE TABLE memory.{table} ({', '.join(f'{n} {t}' for n, t in layout.items())})")
             lake.executemany(
-                f"INSERT INTO {table} VALUES ({', '.join(made.get(name, '?') for name in layout)})",
+                f"INSERT INTO memory.{table} VALUES ({', '.join(made.get(name, '?') for name in layout)})",
                 [
                     [json.dumps(row[n]) if isinstance(row[n], dict) else row[n] for n in layout]
                     for row in self.rows
                     if row["table"] == table
                 ],
             )
-            lake.execute(f"CREATE TABLE lake.{table} AS FROM {table}")
+        copies = "; ".join(f"CREATE TABLE lake.{table} AS FROM memory.{table}" for table in tables)
+        lake.execute(f"BEGIN; {copies}; COMMIT")
         lake.close()
         arguments = ["compare.py", "--catalog", self.catalog, "--data", self.data, "--extensions", EXTENSIONS]
         output = io.StringIO()
@@ -84,6 +86,13 @@ class Compare(unittest.TestCase):
             with self.assertRaises(SystemExit) as end:
                 compare.main()
         return end.exception.code, output.getvalue()
+
+    def refuse_a_packet(self):
+        """A row in hep_rejected, whose columns are no business of compare.py."""
+        with duckdb.connect(config={"extension_directory": EXTENSIONS}) as lake:
+            lake.execute("LOAD sqlite_scanner; LOAD ducklake")
+            lake.execute(f"ATTACH 'ducklake:sqlite:{self.catalog}' AS lake (DATA_PATH '{self.data}/')")
+            lake.execute("CREATE TABLE lake.hep_rejected AS SELECT 'too short' AS reason, 'abc'::BLOB AS bytes")
 
     def assert_noticed(self, *words):
         code, output = self.compare()
@@ -120,6 +129,10 @@ class Compare(unittest.TestCase):
         row = self.row("hep_proto_34_default")
         self.rows.remove(row)
         self.assert_noticed("no row for hep-js-1.0.22.pcap packet 3")
+
+    def test_notices_a_refused_packet(self):
+        self.refuse_a_packet()
+        self.assert_noticed("hep_rejected", "too short")
 
     def test_notices_a_doubled_row(self):
         self.rows.append(self.row("hep_proto_34_default") | {"uuid": uuid7()})

@@ -13,7 +13,7 @@ columns have the names, order and types of the storage layout; uuids are of vers
 distinct over all tables; date is the date of timestamp; where the packet has no time, the
 row's lies within the last day; credentials are masked.
 
-Exits 1 on any difference, after printing the first differing rows field by field.
+Exits 1 on any difference, after printing an example of each kind, field by field.
 """
 
 import argparse
@@ -28,7 +28,9 @@ import time
 import duckdb
 import read
 
-SHOWN = 5
+FAULTS_SHOWN = 5
+KINDS_SHOWN = 20
+PAIRED = 1000  # a table; finding pairs is quadratic
 DAY = 86_400_000_000
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -63,13 +65,16 @@ def main():
         print(f"{table:<28}{len(expected.get(table, [])):>10}{len(found.get(table, [])):>10}{equal:>10}{verdict}")
         differences += [(table, *pair) for pair in paired(missing, extra)]
 
-    for fault in faults[:SHOWN]:
+    for fault in faults[:FAULTS_SHOWN]:
         print(f"\n{fault}")
-    for table, missing, extra in differences[:SHOWN]:
-        print(f"\n{table}: {explain(missing, extra)}")
-    hidden = max(0, len(faults) - SHOWN) + max(0, len(differences) - SHOWN)
-    if hidden:
-        print(f"\n… and {hidden} more")
+    # One example of each kind of difference: many rows differ by one cause.
+    kinds = collections.defaultdict(list)
+    for table, missing, extra in differences:
+        kinds[(table, *differing(missing, extra))].append((missing, extra))
+    for (table, *_), pairs in list(kinds.items())[:KINDS_SHOWN]:
+        print(f"\n{table}, {len(pairs)} of this kind: {explain(*pairs[0])}")
+    if len(faults) > FAULTS_SHOWN or len(kinds) > KINDS_SHOWN:
+        print(f"\n… of {len(faults)} faults and {len(kinds)} kinds of difference")
     sys.exit(1 if faults or differences else 0)
 
 
@@ -180,15 +185,19 @@ def difference(expected, found):
 
     # Rows whose packet had no time take what is left and was received in the last day.
     recent = collections.defaultdict(list)
-    now = time.time_ns() // 1000
     for row in (row for rows in by_key.values() for row in rows):
-        if row.get("timestamp") is not None and now - DAY <= row["timestamp"] <= now:
+        if is_recent(row.get("timestamp")):
             recent[key(row | {"timestamp": None})].append(row)
     taken = set()
     for row in (row for row in expected if row["timestamp"] is None):
         equal = recent[key(row)]
         taken.add(id(equal.pop())) if equal else missing.append(row)
     return missing, [row for rows in by_key.values() for row in rows if id(row) not in taken]
+
+
+def is_recent(timestamp):
+    now = time.time_ns() // 1000
+    return timestamp is not None and now - DAY <= timestamp <= now
 
 
 def key(row):
@@ -222,13 +231,28 @@ def paired(missing, extra):
     pairs = []
     for row in missing:
         cells = flat(row)
-        # The search is quadratic, so it ends once there is enough to show.
-        if not left or len(pairs) >= 10 * SHOWN:
+        if not left or len(pairs) >= PAIRED:
             pairs.append((row, None))
             continue
         best = max(range(len(left)), key=lambda i: sum(left[i][0].get(name) == cells[name] for name in cells))
         pairs.append((row, left.pop(best)[1]))
     return pairs + [(None, row) for _, row in left]
+
+
+def differing(missing, extra):
+    """Names of the fields that differ in a pair of rows."""
+    if missing is None or extra is None:
+        return ["no row" if extra is None else "not expected"]
+    expected, found = (
+        # As JSON, since to Python 1, 1.0 and True are equal.
+        {name: json.dumps(value, sort_keys=True, default=str) for name, value in flat(row).items()}
+        for row in (missing, extra)
+    )
+    names = {name for name in expected | found if expected.get(name) != found.get(name)}
+    # Any time of receipt is as good as another, so it is no difference by itself.
+    if missing["timestamp"] is None and is_recent(extra["timestamp"]):
+        names.discard("timestamp")
+    return sorted(names)
 
 
 def explain(missing, extra):
@@ -238,9 +262,7 @@ def explain(missing, extra):
         return f"uuid {extra.get('uuid')} was not expected: {key(extra)[:1000]}"
     expected, found = flat(missing), flat(extra)
     lines = [f"{missing['origin']}, nearest row uuid {extra.get('uuid')}"]
-    for name in sorted(expected | found):
-        if expected.get(name) == found.get(name) and (name in expected) == (name in found):
-            continue
+    for name in differing(missing, extra):
         if name == "timestamp" and expected[name] is None:
             expected[name] = "within the last day"
         lines.append(f"  {name}")

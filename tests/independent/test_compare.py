@@ -121,6 +121,10 @@ class Compare(unittest.TestCase):
         self.row("hep_proto_35_default")["data_extra"]["mos"] = "437"
         self.assert_noticed("data_extra.mos", "expected 437", "found    '437'")
 
+    def test_notices_a_real_for_a_whole_number(self):
+        self.row("hep_proto_35_default")["data_extra"]["mos"] = 437.0
+        self.assert_noticed("data_extra.mos", "found    437.0")
+
     def test_notices_a_key_too_many_even_if_it_is_null(self):
         self.row()["data_extra"]["reason"] = None
         self.assert_noticed("data_extra.reason", "expected nothing", "found    None")

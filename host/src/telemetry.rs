@@ -2,7 +2,7 @@
 
 use crate::configuration::{Configuration, ConfigurationError, LogFormat, settings};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
-use std::{fmt, time::Duration};
+use std::{fmt, io::IsTerminal, time::Duration};
 use tokio::task::JoinHandle;
 use tracing_subscriber::{
     filter::Targets, fmt::layer, layer::SubscriberExt, registry, util::SubscriberInitExt,
@@ -41,7 +41,9 @@ pub fn start_log(configuration: &Configuration) -> Result<(), TelemetryError> {
         .get(&settings::LOG_LEVEL)?
         .parse()
         .unwrap_or_default();
-    let lines = layer().with_writer(std::io::stderr);
+    let lines = layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match configuration.get(&settings::LOG_FORMAT)? {
         LogFormat::Text => registry().with(filter).with(lines).try_init()?,
         LogFormat::Json => registry()

@@ -1,0 +1,95 @@
+//! An edge as a service: from its configuration to the signal that ends it.
+
+use crate::{
+    Edge,
+    configuration::{Configuration, EdgeSettings, http_address},
+    http::{self, EdgeState},
+    process::{Failure, StopSignals},
+    telemetry::{self, Metrics},
+};
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Runs an edge until it is told to stop, and writes what it received.
+///
+/// # Errors
+/// Says what is wrong with the configuration, what could not start, or what could not be
+/// written at the end.
+pub async fn run_edge(configuration: &Configuration) -> Result<(), Failure> {
+    let settings = EdgeSettings::resolve(configuration)?;
+    let http = http_address(configuration)?;
+    let metrics = start_telemetry(configuration)?;
+    let mut signals = catch_signals()?;
+
+    let listener = http::bind(http).await?;
+    let (edge, state) = start_edge(settings, metrics).await?;
+    let stop = CancellationToken::new();
+    let server = http::spawn(listener, http::edge_routes(state), &stop);
+
+    let signal = signals.next().await;
+    tracing::info!(signal, "stopping: writing what was received");
+    stop.cancel();
+    signals.drain(drain_edge(edge)).await??;
+    drop(server);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Starts logging and metrics.
+///
+/// # Errors
+/// They were started before, or the settings cannot be read.
+pub fn start_telemetry(configuration: &Configuration) -> Result<Metrics, Failure> {
+    telemetry::start_log(configuration)
+        .and_then(|()| Metrics::install())
+        .map_err(|error| Failure::of("telemetry cannot start", &error))
+}
+
+/// Catches the signals that end a service, before it has anything to lose.
+///
+/// # Errors
+/// The handlers cannot be installed.
+pub fn catch_signals() -> Result<StopSignals, Failure> {
+    StopSignals::catch().map_err(|error| Failure::of("signals cannot be caught", &error))
+}
+
+/// Starts an edge and says what it bound.
+///
+/// # Errors
+/// Says what could not start.
+pub async fn start_edge(
+    settings: EdgeSettings,
+    metrics: Metrics,
+) -> Result<(Edge, EdgeState), Failure> {
+    let (name, data_path) = (settings.name.clone(), settings.data_path.clone());
+    let edge = Edge::start(settings)
+        .await
+        .map_err(|error| Failure::of("the edge cannot start", &error))?;
+    let state = EdgeState {
+        name,
+        udp: edge.udp_address(),
+        tcp: edge.tcp_address(),
+        started: Instant::now(),
+        metrics,
+    };
+    for (transport, address) in [("udp", state.udp), ("tcp", state.tcp)] {
+        if let Some(address) = address {
+            tracing::info!(transport, %address, edge = %state.name, "receiving HEP");
+        }
+    }
+    tracing::info!(data_path = %data_path.display(), "writing data files and commits");
+    Ok((edge, state))
+}
+
+/// Stops listening, writes what was received, and says how much.
+///
+/// # Errors
+/// Not everything could be written.
+pub async fn drain_edge(edge: Edge) -> Result<(), Failure> {
+    let drained = edge
+        .drain()
+        .await
+        .map_err(|error| Failure::of("what was received could not all be written", &error))?;
+    tracing::info!(?drained, "edge drained");
+    Ok(())
+}

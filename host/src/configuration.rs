@@ -75,8 +75,6 @@ pub struct Machine {
     pub host_name: String,
     /// Processors that this process may use.
     pub processors: usize,
-    /// DuckDB's extensions that came with the program, if any did.
-    pub extension_directory: Option<PathBuf>,
 }
 
 /// Why a configuration is refused.
@@ -261,6 +259,18 @@ impl Configuration {
         Ok(self.machine.directory.join(self.get(setting)?))
     }
 
+    /// As [`Self::absolute_path`], where no path may be meant.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub fn absolute_path_or_none(
+        &self,
+        setting: &Setting<Option<PathBuf>>,
+    ) -> Result<Option<PathBuf>, ConfigurationError> {
+        let path = self.get(setting)?;
+        Ok(path.map(|path| self.machine.directory.join(path)))
+    }
+
     /// The value in force, as it would be written.
     fn value(&self, setting: &dyn AnySetting) -> Value {
         if let Some(written) = self.written.get(setting.key()) {
@@ -290,10 +300,6 @@ impl Configuration {
             "host_name" => edge_name_of(&self.machine.host_name),
             "worker_count" => half.min(4).to_string(),
             "half_the_processors" => half.to_string(),
-            "extension_directory" => {
-                let directory = self.machine.extension_directory.as_deref();
-                directory.map_or_else(String::new, |path| path.display().to_string())
-            }
             _ => String::new(),
         }
     }
@@ -310,12 +316,11 @@ impl Machine {
     ///
     /// # Errors
     /// The current directory is gone or may not be read.
-    pub fn this(extension_directory: Option<PathBuf>) -> std::io::Result<Self> {
+    pub fn this() -> std::io::Result<Self> {
         Ok(Self {
             directory: std::env::current_dir()?,
             host_name: gethostname::gethostname().to_string_lossy().into_owned(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
-            extension_directory,
         })
     }
 }

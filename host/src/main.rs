@@ -31,5 +31,5 @@ async fn main() -> ExitCode {
 }
 
 async fn run(file: &ConfigurationFile) -> Result<(), Failure> {
-    service::run_edge(&file.read(None)?).await
+    service::run_edge(&file.read()?).await
 }

@@ -91,8 +91,8 @@ impl ConfigurationFile {
     ///
     /// # Errors
     /// Says everything that is wrong with it.
-    pub fn read(&self, extension_directory: Option<PathBuf>) -> Result<Configuration, Failure> {
-        let machine = Machine::this(extension_directory)
+    pub fn read(&self) -> Result<Configuration, Failure> {
+        let machine = Machine::this()
             .map_err(|error| Failure::of("the current directory cannot be read", &error))?;
         // A variable that is not UTF-8 cannot be one of ours, whose names and values are.
         let variables = std::env::vars_os().filter_map(|(name, value)| {

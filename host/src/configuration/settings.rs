@@ -131,8 +131,8 @@ QUERY_MAX_ROWS: usize = count::<1, 100_000_000>, "query.max_rows", "100000",
 REGISTER_INTERVAL: Duration = duration::<10, 3600>, "lake.register_interval", "1s",
 "How often the lake looks for new commits. A look that finds none lists one directory an edge.";
 
-EXTENSION_DIRECTORY: Option<PathBuf> = path_or_none, "duckdb.extension_directory", "{extension_directory}",
-"Where DuckDB's signed extensions ducklake and sqlite_scanner lie. Empty: in DuckDB's own directory, ~/.duckdb/extensions. Nothing is ever downloaded while serving.";
+EXTENSION_DIRECTORY: Option<PathBuf> = path_or_none, "duckdb.extension_directory", "",
+"Where DuckDB's signed extensions ducklake and sqlite_scanner lie. Empty: `extensions` beside the program, else where it was built; where neither is, DuckDB's own directory, to which DuckDB downloads what is missing.";
 
 LOG_LEVEL: String = log_level, "log.level", "info",
 "What is logged: error, warn, info, debug, trace, off, or a list such as \"info,heplake_host=debug\".";

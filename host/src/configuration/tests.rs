@@ -7,7 +7,6 @@ fn machine() -> Machine {
         directory: "/here".into(),
         host_name: "sbc-1.example.org".into(),
         processors: 16,
-        extension_directory: None,
     }
 }
 

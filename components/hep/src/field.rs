@@ -1,23 +1,7 @@
 //! The fields of a row. Their names reach the storage (`data_extra`) and the routers:
 //! keep them.
 
-use heplake_sdk::{Field, Kind};
-
-macro_rules! fields {
-    ($($(#[$doc:meta])* $constant:ident, $name:literal, $kind:ident;)*) => {
-        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "places named as the constants are")]
-        enum Place { $($constant),* }
-
-        $($(#[$doc])* pub const $constant: usize = Place::$constant as usize;)*
-
-        /// All fields, in the order of the cells.
-        pub(crate) fn fields() -> impl Iterator<Item = Field> {
-            [$(($name, Kind::$kind)),*].into_iter().map(|(name, kind)| Field::new(name, kind))
-        }
-    };
-}
-
-fields! {
+heplake_sdk::fields! {
     /// 1, 2 or 3.
     VERSION, "version", Number;
     /// The sender's address family as sent: 2 IPv4, 10 IPv6 on Linux.

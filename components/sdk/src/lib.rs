@@ -43,6 +43,7 @@
 mod batch;
 mod description;
 mod export;
+mod fields;
 mod router;
 
 pub use batch::{Batch, Packet, Parsed, Row, Rows, Verdict, run};

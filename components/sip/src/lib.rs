@@ -1,1 +1,102 @@
+//! Payload parser: SIP (RFC 3261), as it is on the wire.
+//!
+//! ```text
+//!  payload ─▶ start line ─▶ header lines ─▶ where the next message starts ─▶ a row each
+//! ```
+//!
+//! It takes what phones and proxies send, not only what the RFC allows: any line ends,
+//! folded lines, compact names, rubbish in front, several messages in one payload, wrong
+//! or missing Content-Length, missing and doubled headers, bytes that are no UTF-8. What
+//! has no start line is set aside (keep-alives) or refused by what it looks like.
+//!
+//! Fields are spans of the payload. Nothing is copied except folded values and masked
+//! credentials. Bodies are not looked into, and nothing is validated: a capture tells
+//! what was sent.
 
+mod authorization;
+mod configuration;
+mod header;
+mod message;
+mod not_sip;
+mod start_line;
+mod uri;
+
+pub mod field;
+
+use heplake_sdk::{Accepts, Description, Field, Kind, Packet, Parser, Rows, Verdict};
+
+use configuration::{Configuration, Watched};
+use message::Reader;
+use not_sip::NotSip;
+use start_line::StartLine;
+
+/// HEP protocol type of SIP.
+const PROTO_TYPE_SIP: u32 = 1;
+
+/// Most messages in one payload; what follows stays part of the last. Agents that join
+/// segments of a stream send a handful.
+const MESSAGES_MAX: usize = 64;
+
+/// The parser of SIP.
+#[derive(Debug, Default)]
+pub struct Sip {
+    configuration: Configuration,
+    watched: Watched,
+    /// Where folded lines are joined; kept to keep its memory.
+    unfolded: Vec<u8>,
+}
+
+impl Parser for Sip {
+    fn configure(&mut self, configuration: &str) -> Result<(), String> {
+        self.configuration = Configuration::parse(configuration)?;
+        self.watched = Watched::of(&self.configuration);
+        Ok(())
+    }
+
+    fn describe(&self) -> Description {
+        let accepts = Accepts::ProtocolTypes(vec![PROTO_TYPE_SIP]);
+        let custom = self
+            .configuration
+            .custom_headers
+            .iter()
+            .map(|name| Field::new(&format!("{}{name}", field::CUSTOM_PREFIX), Kind::Text));
+        Description::new("sip", env!("CARGO_PKG_VERSION"), accepts)
+            .fields(field::fields().chain(custom))
+            .sets_aside(NotSip::ASIDE.map(NotSip::name))
+            .refuses(NotSip::REFUSED.map(NotSip::name))
+    }
+
+    fn parse(&mut self, packet: &Packet<'_>, rows: &mut Rows<'_>) -> Verdict {
+        let item = packet.bytes;
+        let Some(mut start_line) = StartLine::find(item) else {
+            return NotSip::of(item).verdict();
+        };
+        let mut piece = item;
+        for messages_left in (0..MESSAGES_MAX).rev() {
+            let mut row = rows.row();
+            let extent =
+                Reader::new(&self.watched, &mut self.unfolded, &mut row).read(item, &start_line);
+            let next = match messages_left {
+                0 => None,
+                _ => extent.next_message(item),
+            };
+            let Some(next) = next else {
+                row.text(field::MESSAGE, piece);
+                break;
+            };
+            let taken = item.len() - piece.len();
+            let (this, rest) = piece
+                .split_at_checked(next.begin - taken)
+                .unwrap_or((piece, &[]));
+            row.text(field::MESSAGE, this);
+            piece = rest;
+            start_line = next;
+        }
+        Verdict::PARSED
+    }
+}
+
+heplake_sdk::export_parser!(Sip);
+
+#[cfg(test)]
+mod tests;

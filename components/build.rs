@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use wit_component::ComponentEncoder;
 
 /// The shipped components: directories beside this file, packages `heplake-<name>`.
-const NAMES: &[&str] = &["hep"];
+const NAMES: &[&str] = &["hep", "sip", "sip-router"];
 
 const TARGET: &str = "wasm32-unknown-unknown";
 

@@ -1,5 +1,52 @@
-//! To come.
+//! The edge: from sockets to committed data files.
+//!
+//! ```text
+//!  listener ─▶ worker: [ pipeline: envelope ─▶ parser ─▶ router ─▶ rows ] ─▶ data files ─▶ commit ─▶ store
+//!              (sandbox: every component is WebAssembly without imports)
+//! ```
+//!
+//! The host moves bytes, splits a TCP stream by HEP's length field, and checks what a
+//! component returns. It never parses a packet, and knows nothing of the lake beyond
+//! `heplake-format`.
 
 pub mod configuration;
+
+mod edge;
+mod listener;
+
+mod batch;
+mod commit;
+mod store;
+mod worker;
+
+mod components;
+mod contained;
+mod pipeline;
+
+mod checked;
+mod data_file;
+mod rows;
+mod sandbox;
+
 pub mod http;
+pub mod process;
+pub mod service;
 pub mod telemetry;
+
+pub use batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, PacketBatch};
+pub use checked::{Checked, RowShape, Violation, check_routes};
+pub use commit::{CommitFailed, Committed};
+pub use components::{Components, ComponentsError};
+pub use contained::{
+    ContainedParser, ContainedRouter, Items, Outcome, Parse, ParserSource, Route, RouterSource,
+};
+pub use data_file::{DataFileError, DataFileWriter, SealedFile};
+pub use edge::{Edge, StartError};
+pub use listener::ListenError;
+pub use pipeline::{Pipeline, PipelineError, TableRows, TimeWindow};
+pub use rows::{PlanError, TablePlan};
+pub use sandbox::{
+    ComponentError, Engine, Fault, Limits, Parser, ParserComponent, Router, RouterComponent,
+};
+pub use store::StoreError;
+pub use worker::{Backlog, SealedWork, Worker, WorkerError};

@@ -1,0 +1,224 @@
+//! The committer: all workers' files of a flush, written and made to count together.
+
+use crate::{
+    store::{Store, StoreError},
+    worker::{Backlog, SealedWork, Work},
+};
+use bytes::Bytes;
+use heplake_format::{
+    COMMIT_FORMAT, Commit, CommitPath, DataFile, DataFilePath, EdgeName, PartitionDate, Sequence,
+    Table, TableName,
+};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Wait before a commit that failed is tried again: long enough for a full disk or an
+/// absent store to be seen to, short enough that nobody waits for us.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Why nothing could be committed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitFailed {
+    /// A worker is gone: its error stands in the log.
+    #[error("a worker has stopped, and with it the rows that it held")]
+    WorkerGone,
+    /// The store refused it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a commit holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Packets.
+    pub packets: u64,
+    /// Rows.
+    pub rows: u64,
+    /// Data files.
+    pub files: u64,
+}
+
+/// Commits what an edge's workers have made.
+#[derive(Debug)]
+pub struct Committer {
+    store: Store,
+    edge: EdgeName,
+    next: Sequence,
+    workers: Vec<mpsc::Sender<Work>>,
+    backlog: Arc<Backlog>,
+    /// All that was ever committed by this committer.
+    total: Committed,
+}
+
+impl Committer {
+    /// Goes on after the last commit of this edge in the store.
+    ///
+    /// # Errors
+    /// When the store cannot be listed.
+    pub async fn open(
+        store: Store,
+        edge: EdgeName,
+        workers: Vec<mpsc::Sender<Work>>,
+        backlog: Arc<Backlog>,
+    ) -> Result<Self, StoreError> {
+        let last = store.last_sequence(&edge).await?;
+        let next = last.map_or(Sequence::FIRST, Sequence::next);
+        Ok(Self {
+            store,
+            edge,
+            next,
+            workers,
+            backlog,
+            total: Committed::default(),
+        })
+    }
+
+    /// All that was committed since it was opened.
+    #[must_use]
+    pub fn total(&self) -> Committed {
+        self.total
+    }
+
+    /// Seals all workers' files and commits them; retries until the store takes them.
+    ///
+    /// # Errors
+    /// When a worker is gone.
+    pub async fn commit(&mut self) -> Result<Committed, CommitFailed> {
+        let started = Instant::now();
+        let sealed = self.seal().await?;
+        let (commit, contents) = self.describe(sealed);
+        if commit.files.is_empty() {
+            return Ok(Committed::default());
+        }
+        let committed = Committed {
+            packets: commit.packets.get("received").copied().unwrap_or(0),
+            rows: commit.files.iter().map(|file| file.record_count).sum(),
+            files: commit.files.len() as u64,
+        };
+        self.backlog.begin_storing();
+        for (file, bytes) in commit.files.iter().zip(contents) {
+            self.put(file.path.to_string(), bytes).await;
+        }
+        let path = CommitPath {
+            edge: self.edge.clone(),
+            sequence: self.next,
+        };
+        self.put(path.to_string(), commit.to_json().into()).await;
+
+        self.backlog.end_storing(committed.rows);
+        self.next = self.next.next();
+        self.total.packets += committed.packets;
+        self.total.rows += committed.rows;
+        self.total.files += committed.files;
+        metrics::counter!("heplake_commits_total").increment(1);
+        metrics::counter!("heplake_committed_rows_total").increment(committed.rows);
+        metrics::counter!("heplake_committed_files_total").increment(committed.files);
+        metrics::histogram!("heplake_commit_seconds").record(started.elapsed().as_secs_f64());
+        tracing::info!(
+            sequence = commit.sequence.0,
+            packets = committed.packets,
+            rows = committed.rows,
+            files = committed.files,
+            elapsed_ms = started.elapsed().as_millis() as u64,
+            "committed"
+        );
+        Ok(committed)
+    }
+
+    /// Has every worker end its files.
+    async fn seal(&self) -> Result<Vec<SealedWork>, CommitFailed> {
+        let mut replies = Vec::with_capacity(self.workers.len());
+        for worker in &self.workers {
+            let (reply, answer) = oneshot::channel();
+            let seal = Work::Seal(self.next, reply);
+            worker
+                .send(seal)
+                .await
+                .map_err(|_| CommitFailed::WorkerGone)?;
+            replies.push(answer);
+        }
+        let mut sealed = Vec::with_capacity(replies.len());
+        for answer in replies {
+            sealed.push(answer.await.map_err(|_| CommitFailed::WorkerGone)?);
+        }
+        Ok(sealed)
+    }
+
+    /// The commit of these files, and their bytes in the same order.
+    fn describe(&self, sealed: Vec<SealedWork>) -> (Commit, Vec<Bytes>) {
+        let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
+        let mut parts: BTreeMap<(TableName, PartitionDate), u16> = BTreeMap::new();
+        let (mut files, mut contents, mut components) = (Vec::new(), Vec::new(), Vec::new());
+        let mut packets = 0;
+        for work in sealed {
+            packets += work.packets;
+            for component in work.components {
+                if !components.contains(&component) {
+                    components.push(component);
+                }
+            }
+            for file in work.files {
+                let part = parts
+                    .entry((file.table.name.clone(), file.date))
+                    .or_default();
+                let path = DataFilePath {
+                    table: file.table.name.clone(),
+                    date: file.date,
+                    edge: self.edge.clone(),
+                    sequence: self.next,
+                    part: *part,
+                };
+                *part += 1;
+                files.push(DataFile {
+                    path,
+                    record_count: file.sealed.record_count,
+                    file_size_bytes: file.sealed.bytes.len() as u64,
+                });
+                contents.push(file.sealed.bytes.into());
+                tables.entry(file.table.name.clone()).or_insert(file.table);
+            }
+        }
+        let commit = Commit {
+            format: COMMIT_FORMAT,
+            edge: self.edge.clone(),
+            sequence: self.next,
+            created_us: now_us(),
+            components,
+            tables: tables.into_values().collect(),
+            files,
+            packets: BTreeMap::from([("received".into(), packets)]),
+        };
+        (commit, contents)
+    }
+
+    /// Writes an object, however long it takes: what is held here is held nowhere else.
+    async fn put(&self, path: String, bytes: Bytes) {
+        let mut failing = false;
+        loop {
+            match self.store.put(path.clone(), bytes.clone()).await {
+                Ok(()) if failing => return tracing::info!(path, "the store takes files again"),
+                Ok(()) => return,
+                Err(error) => {
+                    metrics::counter!("heplake_store_errors_total").increment(1);
+                    if !failing {
+                        tracing::error!(%error, "rows wait in memory until the store takes them");
+                    }
+                    failing = true;
+                }
+            }
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// Now, µs since 1970, UTC.
+pub(crate) fn now_us() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,229 @@
+//! The edge: listeners, workers and the committer, started and drained together.
+//!
+//! ```text
+//!  UDP socket ─▶ receiver ─┐ bounded   ┌──────────┐ sealed files  ┌───────────┐
+//!  UDP socket ─▶ receiver ─┼─▶ queue ─▶│ worker   │──────────────▶│ committer │─▶ store
+//!  TCP ─▶ connections ─────┘           └──────────┘  every flush  └───────────┘
+//! ```
+
+use crate::{
+    batch::BATCH_PACKETS_MAX,
+    commit::{CommitFailed, Committed, Committer, now_us},
+    components::{Components, ComponentsError},
+    configuration::EdgeSettings,
+    listener::{ListenError, TcpListener, UdpListener},
+    store::{Store, StoreError},
+    worker::{Backlog, Worker},
+};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+use tokio::{
+    sync::mpsc,
+    task::JoinHandle,
+    time::{Instant, MissedTickBehavior},
+};
+use tokio_util::sync::CancellationToken;
+
+/// How often the committer looks whether there are enough rows for a commit.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Commits' worth of rows that may wait in memory while the store is slow or away.
+const BACKLOG_BATCHES_MAX: u64 = 2;
+
+/// Why an edge could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A component is refused.
+    #[error(transparent)]
+    Components(#[from] ComponentsError),
+    /// An address cannot be had.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No thread could be started.
+    #[error("no thread could be started: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// A running edge.
+#[derive(Debug)]
+pub struct Edge {
+    udp_address: Option<SocketAddr>,
+    tcp_address: Option<SocketAddr>,
+    stop_receivers: Arc<AtomicBool>,
+    stop: CancellationToken,
+    receivers: Vec<thread::JoinHandle<()>>,
+    tcp: Option<JoinHandle<()>>,
+    committing: JoinHandle<Committer>,
+    workers: Vec<thread::JoinHandle<()>>,
+}
+
+impl Edge {
+    /// Loads the components, opens the store and listens.
+    ///
+    /// # Errors
+    /// Says what is in the way; nothing has been received then.
+    pub async fn start(settings: EdgeSettings) -> Result<Self, StartError> {
+        let components = Components::load(&settings)?;
+        let store = Store::open(&settings.data_path)?;
+        let backlog = Backlog::new(settings.batch_size as u64 * BACKLOG_BATCHES_MAX);
+        let batches_max = settings
+            .queue_size
+            .div_ceil(BATCH_PACKETS_MAX * settings.worker_count);
+        let mut senders = Vec::new();
+        let mut workers = Vec::new();
+        for index in 0..settings.worker_count {
+            let (sender, mut receiver) = mpsc::channel(batches_max.max(2));
+            let mut worker = Worker::new(
+                components.pipeline(now_us() ^ (index as u64) << 56)?,
+                settings.name.clone(),
+                settings.compression,
+                backlog.clone(),
+            );
+            let thread = thread::Builder::new().name(format!("worker-{index}"));
+            workers.push(thread.spawn(move || {
+                if let Err(error) = worker.run(&mut receiver) {
+                    tracing::error!(%error, "a worker stopped: this is a fault of Heplake, please report it");
+                }
+            })?);
+            senders.push(sender);
+        }
+
+        let mut committer = Committer::open(
+            store,
+            settings.name.clone(),
+            senders.clone(),
+            backlog.clone(),
+        )
+        .await?;
+        let stop_receivers = Arc::new(AtomicBool::new(false));
+        let mut receivers = Vec::new();
+        let mut udp_address = None;
+        for (index, sender) in senders.iter().enumerate() {
+            let Some(address) = udp_address.or(settings.udp) else {
+                break;
+            };
+            let listener = UdpListener::bind(address, settings.udp_receive_buffer_bytes)?;
+            udp_address = Some(listener.address());
+            let (sender, stop) = (sender.clone(), stop_receivers.clone());
+            let thread = thread::Builder::new().name(format!("udp-{index}"));
+            receivers.push(thread.spawn(move || listener.run(&sender, &stop))?);
+        }
+        let stop = CancellationToken::new();
+        let (mut tcp, mut tcp_address) = (None, None);
+        if let Some(address) = settings.tcp {
+            let (connections, idle) = (settings.tcp_connections_max, settings.tcp_idle_timeout);
+            let listener = TcpListener::bind(address, connections, idle).await?;
+            tcp_address = Some(listener.address());
+            tcp = Some(tokio::spawn(listener.run(senders, stop.clone())));
+        }
+        let flush = Flush {
+            interval: settings.flush_interval,
+            rows: settings.batch_size as u64,
+            backlog,
+        };
+        let stop_commits = stop.clone();
+        let committing = tokio::spawn(async move {
+            flush.run(&mut committer, stop_commits).await;
+            committer
+        });
+        Ok(Self {
+            udp_address,
+            tcp_address,
+            stop_receivers,
+            stop,
+            receivers,
+            tcp,
+            committing,
+            workers,
+        })
+    }
+
+    /// Where HEP is received over UDP.
+    #[must_use]
+    pub fn udp_address(&self) -> Option<SocketAddr> {
+        self.udp_address
+    }
+
+    /// Where HEP is received over TCP.
+    #[must_use]
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp_address
+    }
+
+    /// Stops receiving, stores what has been received, and commits it.
+    ///
+    /// # Errors
+    /// When a worker had stopped before.
+    pub async fn drain(self) -> Result<Committed, CommitFailed> {
+        self.stop_receivers.store(true, Ordering::Relaxed);
+        self.stop.cancel();
+        if let Some(tcp) = self.tcp {
+            // It ends by itself; a panic in it has been reported.
+            let _ = tcp.await;
+        }
+        let receivers = self.receivers;
+        let _ = tokio::task::spawn_blocking(move || {
+            for receiver in receivers {
+                let _ = receiver.join();
+            }
+        })
+        .await;
+        let Ok(mut committer) = self.committing.await else {
+            return Err(CommitFailed::WorkerGone);
+        };
+        committer.commit().await?;
+        let total = committer.total();
+        drop(committer);
+        let workers = self.workers;
+        let _ = tokio::task::spawn_blocking(move || {
+            for worker in workers {
+                let _ = worker.join();
+            }
+        })
+        .await;
+        Ok(total)
+    }
+}
+
+/// When to commit.
+struct Flush {
+    interval: Duration,
+    rows: u64,
+    backlog: Arc<Backlog>,
+}
+
+impl Flush {
+    async fn run(&self, committer: &mut Committer, stop: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK_EVERY.min(self.interval));
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last = Instant::now();
+        loop {
+            tokio::select! {
+                _ = look.tick() => {}
+                () = stop.cancelled() => return,
+            }
+            let waiting = self.backlog.rows();
+            metrics::gauge!("heplake_rows_waiting").set(waiting as f64);
+            let due = last.elapsed() >= self.interval;
+            if !due && waiting < self.rows {
+                continue;
+            }
+            last = Instant::now();
+            if let Err(error) = committer.commit().await {
+                tracing::error!(%error, "nothing can be committed any more: restart the edge");
+                metrics::counter!("heplake_commits_failed_total").increment(1);
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! HEP over UDP: one packet a datagram.
+
+use super::ListenError;
+use crate::{
+    batch::{BATCH_PACKETS_MAX, PacketBatch},
+    commit::now_us,
+    worker::Work,
+};
+use nix::{
+    cmsg_space,
+    errno::Errno,
+    sys::socket::{
+        ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt, sockopt,
+    },
+};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::{
+    io::IoSliceMut,
+    net::{IpAddr, SocketAddr, UdpSocket},
+    os::fd::AsRawFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// Datagrams that one system call brings.
+const DATAGRAMS_PER_CALL: usize = 64;
+/// Longest datagram: the length field of UDP has 16 bits.
+const DATAGRAM_BYTES_MAX: usize = 65_535;
+/// How long a receiver waits before it looks whether it should stop.
+const WAIT: Duration = Duration::from_millis(100);
+
+/// A UDP socket of one worker.
+#[derive(Debug)]
+pub struct UdpListener {
+    socket: UdpSocket,
+    address: SocketAddr,
+}
+
+impl UdpListener {
+    /// Binds a socket that shares its port with those of the other workers, and asks for a
+    /// receive buffer of so many bytes.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub fn bind(address: SocketAddr, receive_buffer_bytes: usize) -> Result<Self, ListenError> {
+        let failed = |error: std::io::Error| ListenError {
+            transport: "udp",
+            address,
+            reason: error.to_string(),
+        };
+        let open = || -> std::io::Result<UdpSocket> {
+            let socket = Socket::new(
+                Domain::for_address(address),
+                Type::DGRAM,
+                Some(Protocol::UDP),
+            )?;
+            socket.set_reuse_port(true)?;
+            // The kernel grants up to net.core.rmem_max; what it granted is logged.
+            socket.set_recv_buffer_size(receive_buffer_bytes)?;
+            socket.bind(&address.into())?;
+            socket.set_read_timeout(Some(WAIT))?;
+            Ok(socket.into())
+        };
+        let socket = open().map_err(failed)?;
+        // Has the kernel tell with each datagram how many were dropped before it.
+        if let Err(error) = setsockopt(&socket, sockopt::RxqOvfl, &1) {
+            tracing::warn!(%error, "the kernel does not tell how many datagrams it drops");
+        }
+        let granted = socket2::SockRef::from(&socket)
+            .recv_buffer_size()
+            .unwrap_or(0);
+        metrics::gauge!("heplake_udp_receive_buffer_bytes").set(granted as f64);
+        if granted < receive_buffer_bytes {
+            tracing::warn!(
+                asked = receive_buffer_bytes,
+                granted,
+                "the kernel grants a smaller UDP receive buffer: raise net.core.rmem_max"
+            );
+        }
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, address })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Hands on what comes, until `stop` is set and the socket is empty. Waits when the
+    /// worker has enough to do: then it is the kernel's buffer that fills, and the kernel
+    /// that drops and counts.
+    pub fn run(&self, work: &mpsc::Sender<Work>, stop: &Arc<AtomicBool>) {
+        let mut slots = vec![0; DATAGRAMS_PER_CALL * DATAGRAM_BYTES_MAX];
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
+            DATAGRAMS_PER_CALL,
+            Some(cmsg_space!(u32)),
+        );
+        let mut dropped_before = 0;
+        let mut batch = PacketBatch::default();
+        loop {
+            let stopping = stop.load(Ordering::Relaxed);
+            match self.receive(&mut slots, &mut headers, &mut batch) {
+                Ok(Received { datagrams, dropped }) => {
+                    if let Some(dropped) = dropped {
+                        let lost = dropped.wrapping_sub(dropped_before);
+                        dropped_before = dropped;
+                        metrics::counter!("heplake_packets_lost_total", "reason" => "udp_kernel_buffer_full")
+                            .increment(lost.into());
+                    }
+                    let drained = datagrams < DATAGRAMS_PER_CALL;
+                    let room = BATCH_PACKETS_MAX - batch.len().min(BATCH_PACKETS_MAX);
+                    if !drained && !batch.is_full() && room >= DATAGRAMS_PER_CALL {
+                        continue;
+                    }
+                }
+                Err(Errno::EAGAIN | Errno::EINTR) if !stopping => {}
+                Err(Errno::EAGAIN) => {
+                    return;
+                }
+                Err(Errno::EINTR) => {}
+                Err(error) => {
+                    metrics::counter!("heplake_udp_errors_total").increment(1);
+                    tracing::error!(%error, address = %self.address, "receiving over UDP failed");
+                    std::thread::sleep(WAIT);
+                }
+            }
+            if !batch.is_empty() {
+                let packets = batch.len() as u64;
+                metrics::counter!("heplake_packets_received_total", "transport" => "udp")
+                    .increment(packets);
+                metrics::counter!("heplake_bytes_received_total", "transport" => "udp")
+                    .increment(batch.bytes.len() as u64);
+                if work
+                    .blocking_send(Work::Packets(std::mem::take(&mut batch)))
+                    .is_err()
+                {
+                    metrics::counter!("heplake_packets_lost_total", "reason" => "worker_stopped")
+                        .increment(packets);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// One system call's worth of datagrams.
+    fn receive(
+        &self,
+        slots: &mut [u8],
+        headers: &mut MultiHeaders<SockaddrStorage>,
+        batch: &mut PacketBatch,
+    ) -> Result<Received, Errno> {
+        let mut buffers: Vec<[IoSliceMut<'_>; 1]> = slots
+            .chunks_exact_mut(DATAGRAM_BYTES_MAX)
+            .map(|slot| [IoSliceMut::new(slot)])
+            .collect();
+        // Waits for the first, takes what is there.
+        let flags = MsgFlags::MSG_WAITFORONE;
+        let messages = recvmmsg(self.socket.as_raw_fd(), headers, &mut buffers, flags, None)?;
+        let received = now_us();
+        let mut datagrams = 0;
+        let mut dropped = None;
+        let unknown = SocketAddr::new(IpAddr::from([0; 4]), 0);
+        let mut seen = Vec::with_capacity(DATAGRAMS_PER_CALL);
+        for message in messages {
+            let peer = message
+                .address
+                .as_ref()
+                .and_then(peer_of)
+                .unwrap_or(unknown);
+            if let Ok(cmsgs) = message.cmsgs() {
+                for cmsg in cmsgs {
+                    if let ControlMessageOwned::RxqOvfl(count) = cmsg {
+                        dropped = Some(count);
+                    }
+                }
+            }
+            seen.push((message.bytes, peer));
+        }
+        for ((length, peer), slot) in seen.into_iter().zip(slots.chunks_exact(DATAGRAM_BYTES_MAX)) {
+            batch.push(slot.get(..length).unwrap_or(slot), received, peer);
+            datagrams += 1;
+        }
+        Ok(Received { datagrams, dropped })
+    }
+}
+
+struct Received {
+    datagrams: usize,
+    /// Datagrams that the kernel has dropped since the socket was bound, if it says so.
+    dropped: Option<u32>,
+}
+
+fn peer_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address
+        .as_sockaddr_in()
+        .map(|v4| SocketAddr::from((v4.ip(), v4.port())));
+    v4.or_else(|| {
+        address
+            .as_sockaddr_in6()
+            .map(|v6| SocketAddr::from((v6.ip(), v6.port())))
+    })
+}

@@ -1,0 +1,744 @@
+//! One worker's way from packets to rows of tables.
+//!
+//! ```text
+//!  packets ─▶ envelope ─▶ by protocol type ─▶ parser ─▶ router ─▶ rows by table and date
+//!                 │               └─ none ──▶ hep_proto_<N>_default
+//!                 └─ refused ──▶ hep_rejected ◀── refused
+//! ```
+//!
+//! Every packet that comes in goes out as at least one row, or is counted as set aside.
+//! The pipeline knows no protocol, no socket and no file; time and chance are handed in.
+
+use crate::{
+    batch::{PacketBatch, item_bounds},
+    checked::Checked,
+    contained::{ContainedParser, ContainedRouter, Items, Outcome},
+    rows::{EnvelopeFields, NONE, Origin, PlanError, Refusal, Row, Space, TablePlan, TablePlans},
+};
+use arrow::{array::RecordBatch, error::ArrowError};
+use heplake_format::{ComponentDigest, PartitionDate};
+use heplake_sdk::{Accepts, Cell, Kind};
+use std::{collections::BTreeMap, time::Duration};
+use uuid::Uuid;
+
+/// HEP's protocol type is one octet (HEP3 specification, chunk 0x000b). A number beyond
+/// would make a table of its own, and there could be any number of them.
+const PROTO_TYPE_MAX: u64 = 255;
+const MICROS_PER_MILLI: u64 = 1000;
+
+/// What a packet's own time is held against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeWindow {
+    /// How far before its arrival a packet may have been seen.
+    pub max_age: Duration,
+    /// How far after its arrival a packet may claim to have been seen.
+    pub max_skew: Duration,
+}
+
+impl Default for TimeWindow {
+    /// Ten years back, for captures that are replayed; a day ahead, for clocks that are wrong.
+    fn default() -> Self {
+        const DAY: u64 = 24 * 60 * 60;
+        Self {
+            max_age: Duration::from_secs(3650 * DAY),
+            max_skew: Duration::from_secs(DAY),
+        }
+    }
+}
+
+impl TimeWindow {
+    /// The packet's time if it can be, else that of its arrival; µs since 1970.
+    fn timestamp(&self, claimed: Cell, received: u64) -> i64 {
+        let earliest = received.saturating_sub(self.max_age.as_micros() as u64);
+        let latest = received.saturating_add(self.max_skew.as_micros() as u64);
+        let possible =
+            !claimed.is_null() && claimed.0 != 0 && (earliest..=latest).contains(&claimed.0);
+        i64::try_from(if possible { claimed.0 } else { received }).unwrap_or(i64::MAX)
+    }
+}
+
+/// Rows of one table and date.
+#[derive(Debug)]
+pub struct TableRows<'a> {
+    /// The table and what fills it.
+    pub plan: &'a TablePlan,
+    /// The partition.
+    pub date: PartitionDate,
+    /// The columns that stand in a data file.
+    pub rows: RecordBatch,
+}
+
+/// A parser with the router of its rows.
+struct Protocol {
+    parser: ContainedParser,
+    router: ContainedRouter,
+    plans: Vec<TablePlan>,
+    /// For each context field that the parser asks for, the envelope's.
+    context: Vec<(usize, Kind)>,
+    /// For each field that the router reads, the parser's.
+    reads: Vec<(usize, Kind)>,
+    proto_types: Vec<u32>,
+}
+
+/// Why a set of components makes no pipeline.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// A table cannot be filled.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The envelope is none, or a parser is one.
+    #[error("component `{0}` accepts something else than its place in the pipeline hands it")]
+    Accepts(String),
+    /// A name that the stage before does not have.
+    #[error("component `{component}` asks for the field `{field}`, which `{of}` does not have")]
+    Field {
+        /// Who asks.
+        component: String,
+        /// The field.
+        field: String,
+        /// Who should have it.
+        of: String,
+    },
+    /// A router of another parser's rows.
+    #[error("router `{router}` routes the rows of `{routes}`, not of `{parser}`")]
+    Router {
+        /// The router.
+        router: String,
+        /// What it says it routes.
+        routes: String,
+        /// The parser.
+        parser: String,
+    },
+    /// Two parsers of one protocol type.
+    #[error("two parsers accept the protocol type {0}")]
+    Doubled(u32),
+}
+
+/// One worker's pipeline.
+pub struct Pipeline {
+    envelope: ContainedParser,
+    fields: EnvelopeFields,
+    protocols: Vec<Protocol>,
+    plans: TablePlans,
+    defaults: BTreeMap<u32, TablePlan>,
+    rejected: TablePlan,
+    window: TimeWindow,
+    store_keep_alives: bool,
+    random: fastrand::Rng,
+    counter: u64,
+}
+
+impl Pipeline {
+    /// Joins components to a pipeline. `seed` is where its UUIDs take their chance from.
+    ///
+    /// # Errors
+    /// Says which components do not fit together, and why.
+    pub fn new(
+        envelope: ContainedParser,
+        parsers: Vec<(ContainedParser, ContainedRouter)>,
+        window: TimeWindow,
+        store_keep_alives: bool,
+        seed: u64,
+    ) -> Result<Self, PipelineError> {
+        let description = envelope.description();
+        if description.accepts != Accepts::Datagrams || !description.context.is_empty() {
+            return Err(PipelineError::Accepts(description.name.clone()));
+        }
+        let fields = EnvelopeFields::of(description)?;
+        let plans = TablePlans::new(description);
+        let rejected = plans.rejected()?;
+        // The envelope must have what the default tables are made of, whatever comes.
+        plans.of_protocol(0)?;
+        let mut protocols: Vec<Protocol> = Vec::with_capacity(parsers.len());
+        for (parser, router) in parsers {
+            let protocol = Protocol::new(&envelope, parser, router, &plans)?;
+            for proto_type in &protocol.proto_types {
+                if protocols
+                    .iter()
+                    .any(|other| other.proto_types.contains(proto_type))
+                {
+                    return Err(PipelineError::Doubled(*proto_type));
+                }
+            }
+            protocols.push(protocol);
+        }
+        let random = fastrand::Rng::with_seed(seed);
+        Ok(Self {
+            envelope,
+            fields,
+            protocols,
+            plans,
+            defaults: BTreeMap::new(),
+            rejected,
+            window,
+            store_keep_alives,
+            random,
+            counter: 0,
+        })
+    }
+
+    /// The components at work, for the commit.
+    #[must_use]
+    pub fn components(&self) -> Vec<ComponentDigest> {
+        let mut named = vec![self.envelope.named().clone()];
+        for Protocol { parser, router, .. } in &self.protocols {
+            named.extend([parser.named().clone(), router.named().clone()]);
+        }
+        named
+    }
+
+    /// Turns packets into rows, and hands them to `write` by table and date.
+    ///
+    /// # Errors
+    /// Only what `write` fails with, or a fault of this program: input cannot fail it.
+    pub fn process<E: From<ArrowError>>(
+        &mut self,
+        batch: PacketBatch,
+        mut write: impl FnMut(TableRows<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut batch = batch;
+        let packets = Space::new(std::mem::take(&mut batch.bytes));
+        let mut enveloped = self.envelope.parse(&Items {
+            bytes: packets.bytes(),
+            ends: &batch.ends,
+            received: &batch.received,
+            ..Items::default()
+        });
+        let envelope_scratch = Space::new(enveloped.take_scratch());
+        let received = Received {
+            packets: &packets,
+            envelope_scratch: &envelope_scratch,
+            envelope: &enveloped,
+            batch: &batch,
+        };
+
+        let unpacked = self.unpacked(&received);
+        self.write_refused(&received, &mut write)?;
+        let mut groups = Groups::of(&unpacked, &self.protocols);
+        for index in 0..self.protocols.len() {
+            let group = std::mem::take(&mut groups.by_protocol[index]);
+            if !group.is_empty() {
+                let others = self.parse_group(index, &received, &group, &mut write)?;
+                groups.without_parser.extend(others);
+            }
+        }
+        if groups.without_parser.is_empty() {
+            return Ok(());
+        }
+        self.write_unparsed(&received, &groups.without_parser, &mut write)
+    }
+
+    /// The envelope's rows, with what the host reads of them.
+    fn unpacked(&mut self, received: &Received<'_>) -> Vec<Unpacked> {
+        let fields = self.fields;
+        let mut unpacked = Vec::with_capacity(received.envelope.rows());
+        for (index, &packet) in received.envelope.items().iter().enumerate() {
+            let arrived = received.arrived(packet);
+            let claimed = received.envelope.cell(index, fields.timestamp);
+            let proto_type = received.envelope.cell(index, fields.proto_type);
+            unpacked.push(Unpacked {
+                row: Row {
+                    packet,
+                    envelope: index as u32,
+                    payload: NONE,
+                    refusal: NONE,
+                    timestamp: self.window.timestamp(claimed, arrived),
+                    uuid: Uuid::nil(),
+                },
+                payload: received.envelope.cell(index, fields.payload),
+                // Without a type it is of type 0, which no specification gives away.
+                proto_type: if proto_type.is_null() {
+                    0
+                } else {
+                    proto_type.0
+                },
+            });
+        }
+        unpacked
+    }
+
+    /// Packets that the envelope gave no row for.
+    fn write_refused<E: From<ArrowError>>(
+        &mut self,
+        received: &Received<'_>,
+        write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut refusals = Vec::new();
+        let mut rows = Vec::new();
+        for packet in 0..received.batch.len() {
+            let outcome = self.envelope.outcome(received.envelope.verdicts(), packet);
+            let Some(reason) = refusal(outcome, self.store_keep_alives, &self.envelope) else {
+                continue;
+            };
+            let (start, end) = item_bounds(&received.batch.ends, packet);
+            let refusal = refusals.len() as u32;
+            refusals.push(Refusal {
+                reason,
+                component: self.envelope.label().clone(),
+                bytes: Cell::span(start as u32, (end - start) as u32),
+                packet: true,
+            });
+            let arrived = received.arrived(packet as u32);
+            rows.push(Row {
+                packet: packet as u32,
+                envelope: NONE,
+                payload: NONE,
+                refusal,
+                timestamp: self.window.timestamp(Cell::NULL, arrived),
+                uuid: Uuid::nil(),
+            });
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let nothing = Space::new(Vec::new());
+        let origin = received.origin(&self.fields, None, &nothing, &nothing, &refusals);
+        let mut uuids = Uuids {
+            random: &mut self.random,
+            counter: &mut self.counter,
+        };
+        write_rows(&origin, &self.rejected, rows, &mut uuids, write)
+    }
+
+    /// Has one protocol's payloads parsed and routed; gives back those that are not its.
+    fn parse_group<E: From<ArrowError>>(
+        &mut self,
+        index: usize,
+        received: &Received<'_>,
+        group: &[Unpacked],
+        write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
+    ) -> Result<Vec<Unpacked>, E> {
+        let Self {
+            protocols,
+            rejected,
+            fields,
+            random,
+            counter,
+            store_keep_alives,
+            ..
+        } = self;
+        let Some(Protocol {
+            parser,
+            router,
+            plans,
+            context,
+            reads,
+            ..
+        }) = protocols.get_mut(index)
+        else {
+            return Ok(Vec::new());
+        };
+        let payloads = Payloads::of(group, received, context);
+        let mut parsed = parser.parse(&payloads.items());
+        let scratch = Space::new(parsed.take_scratch());
+
+        let mut others = Vec::new();
+        let mut refusals = Vec::new();
+        let mut refused = Vec::new();
+        for (item, unpacked) in group.iter().enumerate() {
+            let outcome = parser.outcome(parsed.verdicts(), item);
+            if outcome == Outcome::NotMine {
+                others.push(*unpacked);
+            } else if let Some(reason) = refusal(outcome, *store_keep_alives, parser) {
+                let (start, end) = item_bounds(&payloads.ends, item);
+                refused.push(Row {
+                    refusal: refusals.len() as u32,
+                    ..unpacked.row
+                });
+                refusals.push(Refusal {
+                    reason,
+                    component: parser.label().clone(),
+                    bytes: Cell::span(start as u32, (end - start) as u32),
+                    packet: false,
+                });
+            }
+        }
+
+        let (bytes, cells) = gather(&parsed, reads, payloads.space.bytes(), scratch.bytes());
+        let tables = router.route(&bytes, &cells, parsed.rows());
+        let mut by_table: Vec<Vec<Row>> = vec![Vec::new(); plans.len()];
+        let mut last_unrouted = None;
+        for (payload, (&item, table)) in parsed.items().iter().zip(tables).enumerate() {
+            let Some(unpacked) = group.get(item as usize) else {
+                continue;
+            };
+            match table.and_then(|table| by_table.get_mut(table as usize)) {
+                Some(rows) => rows.push(Row {
+                    payload: payload as u32,
+                    ..unpacked.row
+                }),
+                // Its payload is stored whole, once, however many rows it gave.
+                None if last_unrouted != Some(item) => {
+                    last_unrouted = Some(item);
+                    others.push(*unpacked);
+                }
+                None => {}
+            }
+        }
+
+        let origin = received.origin(fields, Some(&parsed), &payloads.space, &scratch, &refusals);
+        let mut uuids = Uuids { random, counter };
+        for (plan, rows) in plans.iter().zip(by_table) {
+            write_rows(&origin, plan, rows, &mut uuids, write)?;
+        }
+        write_rows(&origin, rejected, refused, &mut uuids, write)?;
+        Ok(others)
+    }
+
+    /// Payloads without a parser, by protocol type.
+    fn write_unparsed<E: From<ArrowError>>(
+        &mut self,
+        received: &Received<'_>,
+        group: &[Unpacked],
+        write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let nothing = Space::new(Vec::new());
+        let mut by_type: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
+        let mut refused = Vec::new();
+        let refusals = [Refusal {
+            reason: "proto_type_out_of_range".into(),
+            component: self.envelope.label().clone(),
+            bytes: Cell::NULL,
+            packet: true,
+        }];
+        let mut spans = Vec::new();
+        for unpacked in group {
+            match u32::try_from(unpacked.proto_type.min(PROTO_TYPE_MAX + 1)) {
+                Ok(proto_type) if u64::from(proto_type) <= PROTO_TYPE_MAX => {
+                    by_type.entry(proto_type).or_default().push(unpacked.row);
+                }
+                _ => {
+                    let (start, end) =
+                        item_bounds(&received.batch.ends, unpacked.row.packet as usize);
+                    let bytes = Cell::span(start as u32, (end - start) as u32);
+                    refused.push(Row {
+                        refusal: spans.len() as u32,
+                        ..unpacked.row
+                    });
+                    spans.push(Refusal {
+                        bytes,
+                        ..refusals[0].clone()
+                    });
+                }
+            }
+        }
+        let origin = received.origin(&self.fields, None, &nothing, &nothing, &spans);
+        let mut uuids = Uuids {
+            random: &mut self.random,
+            counter: &mut self.counter,
+        };
+        for (proto_type, rows) in by_type {
+            if let std::collections::btree_map::Entry::Vacant(vacant) =
+                self.defaults.entry(proto_type)
+            {
+                let plan = self.plans.of_protocol(proto_type);
+                vacant.insert(plan.map_err(|error| ArrowError::SchemaError(error.to_string()))?);
+            }
+            if let Some(plan) = self.defaults.get(&proto_type) {
+                write_rows(&origin, plan, rows, &mut uuids, write)?;
+            }
+        }
+        write_rows(&origin, &self.rejected, refused, &mut uuids, write)
+    }
+}
+
+impl Protocol {
+    fn new(
+        envelope: &ContainedParser,
+        parser: ContainedParser,
+        router: ContainedRouter,
+        plans: &TablePlans,
+    ) -> Result<Self, PipelineError> {
+        let (unpacks, parses, routes) = (
+            envelope.description(),
+            parser.description(),
+            router.description(),
+        );
+        let Accepts::ProtocolTypes(proto_types) = &parses.accepts else {
+            return Err(PipelineError::Accepts(parses.name.clone()));
+        };
+        if routes.routes != parses.name {
+            return Err(PipelineError::Router {
+                router: routes.name.clone(),
+                routes: routes.routes.clone(),
+                parser: parses.name.clone(),
+            });
+        }
+        let find = |component: &str, field: &String, of: &heplake_sdk::Description| {
+            let index = of.fields.iter().position(|other| other.name == *field);
+            index
+                .map(|index| (index, of.fields[index].kind))
+                .ok_or_else(|| PipelineError::Field {
+                    component: component.into(),
+                    field: field.clone(),
+                    of: of.name.clone(),
+                })
+        };
+        let context = parses
+            .context
+            .iter()
+            .map(|field| find(&parses.name, field, unpacks));
+        let context = context.collect::<Result<_, _>>()?;
+        let reads = routes
+            .reads
+            .iter()
+            .map(|field| find(&routes.name, field, parses));
+        let reads = reads.collect::<Result<_, _>>()?;
+        let table_plans = plans.of_router(routes, parses)?;
+        let proto_types = proto_types.clone();
+        Ok(Self {
+            parser,
+            router,
+            plans: table_plans,
+            context,
+            reads,
+            proto_types,
+        })
+    }
+}
+
+/// A batch once the envelope has been opened.
+struct Received<'a> {
+    packets: &'a Space,
+    envelope_scratch: &'a Space,
+    envelope: &'a Checked,
+    batch: &'a PacketBatch,
+}
+
+impl<'a> Received<'a> {
+    fn arrived(&self, packet: u32) -> u64 {
+        self.batch
+            .received
+            .get(packet as usize)
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn origin(
+        &self,
+        fields: &EnvelopeFields,
+        payload: Option<&'a Checked>,
+        payloads: &'a Space,
+        payload_scratch: &'a Space,
+        refusals: &'a [Refusal],
+    ) -> Origin<'a> {
+        Origin {
+            envelope: self.envelope,
+            payload,
+            packets: self.packets,
+            envelope_scratch: self.envelope_scratch,
+            payloads,
+            payload_scratch,
+            received: &self.batch.received,
+            peers: &self.batch.peers,
+            timestamp_field: fields.timestamp,
+            refusals,
+        }
+    }
+}
+
+/// One of the envelope's rows.
+#[derive(Clone, Copy, Debug)]
+struct Unpacked {
+    row: Row,
+    payload: Cell,
+    proto_type: u64,
+}
+
+/// The envelope's rows, by who parses them.
+struct Groups {
+    by_protocol: Vec<Vec<Unpacked>>,
+    without_parser: Vec<Unpacked>,
+}
+
+impl Groups {
+    fn of(unpacked: &[Unpacked], protocols: &[Protocol]) -> Self {
+        let mut groups = Self {
+            by_protocol: vec![Vec::new(); protocols.len()],
+            without_parser: Vec::new(),
+        };
+        for one in unpacked {
+            let accepts = |protocol: &Protocol| {
+                protocol
+                    .proto_types
+                    .iter()
+                    .any(|accepted| u64::from(*accepted) == one.proto_type)
+            };
+            match protocols.iter().position(accepts) {
+                Some(index) => groups.by_protocol[index].push(*one),
+                None => groups.without_parser.push(*one),
+            }
+        }
+        groups
+    }
+}
+
+/// Payloads of one protocol, end to end: all that its parser gets to see.
+struct Payloads {
+    space: Space,
+    ends: Vec<u32>,
+    received: Vec<u64>,
+    context: Vec<u64>,
+    context_bytes: Vec<u8>,
+}
+
+impl Payloads {
+    fn of(group: &[Unpacked], received: &Received<'_>, context: &[(usize, Kind)]) -> Self {
+        let (packets, scratch) = (received.packets.bytes(), received.envelope_scratch.bytes());
+        let payload = |one: &Unpacked| one.payload.resolve(packets, scratch).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(group.iter().map(|one| payload(one).len()).sum());
+        let mut ends = Vec::with_capacity(group.len());
+        let mut arrived = Vec::with_capacity(group.len());
+        let (mut cells, mut context_bytes) = (Vec::new(), Vec::new());
+        for one in group {
+            bytes.extend_from_slice(payload(one));
+            ends.push(bytes.len() as u32);
+            arrived.push(received.arrived(one.row.packet));
+            for &(field, kind) in context {
+                let cell = received.envelope.cell(one.row.envelope as usize, field);
+                cells.push(copied(cell, kind, packets, scratch, &mut context_bytes));
+            }
+        }
+        Self {
+            space: Space::new(bytes),
+            ends,
+            received: arrived,
+            context: cells,
+            context_bytes,
+        }
+    }
+
+    fn items(&self) -> Items<'_> {
+        Items {
+            bytes: self.space.bytes(),
+            ends: &self.ends,
+            received: &self.received,
+            context: &self.context,
+            context_bytes: &self.context_bytes,
+        }
+    }
+}
+
+/// The fields that a router reads, row by row, with their text end to end.
+fn gather(
+    parsed: &Checked,
+    reads: &[(usize, Kind)],
+    bytes: &[u8],
+    scratch: &[u8],
+) -> (Vec<u8>, Vec<u64>) {
+    let mut text = Vec::with_capacity(parsed.rows() * 8);
+    let mut cells = Vec::with_capacity(parsed.rows() * reads.len());
+    for row in 0..parsed.rows() {
+        for &(field, kind) in reads {
+            cells.push(copied(
+                parsed.cell(row, field),
+                kind,
+                bytes,
+                scratch,
+                &mut text,
+            ));
+        }
+    }
+    (text, cells)
+}
+
+/// A cell whose text is copied to where another component may see it.
+fn copied(cell: Cell, kind: Kind, bytes: &[u8], scratch: &[u8], to: &mut Vec<u8>) -> u64 {
+    if matches!(kind, Kind::Number | Kind::Real | Kind::Time) {
+        return cell.0;
+    }
+    let Some(text) = cell.resolve(bytes, scratch) else {
+        return Cell::NULL.0;
+    };
+    let offset = to.len() as u32;
+    to.extend_from_slice(text);
+    Cell::span(offset, text.len() as u32).0
+}
+
+/// The reason to store an item as rejected, if it is to be; counts it either way.
+fn refusal(
+    outcome: Outcome<'_>,
+    store_keep_alives: bool,
+    parser: &ContainedParser,
+) -> Option<String> {
+    let component = || parser.named().name.clone();
+    match outcome {
+        Outcome::Parsed | Outcome::NotMine => None,
+        Outcome::Refused(reason) => {
+            metrics::counter!("heplake_packets_refused_total",
+                "component" => component(), "reason" => reason.to_owned())
+            .increment(1);
+            Some(reason.into())
+        }
+        Outcome::Faulted(kind) => {
+            metrics::counter!("heplake_packets_refused_total",
+                "component" => component(), "reason" => kind)
+            .increment(1);
+            Some(kind.into())
+        }
+        Outcome::Aside(kind) => {
+            metrics::counter!("heplake_packets_set_aside_total",
+                "component" => component(), "kind" => kind.to_owned())
+            .increment(1);
+            store_keep_alives.then(|| kind.into())
+        }
+    }
+}
+
+/// Makes UUIDs that rise with arrival (RFC 9562, version 7, method 1: a counter behind the
+/// time, then chance).
+struct Uuids<'a> {
+    random: &'a mut fastrand::Rng,
+    counter: &'a mut u64,
+}
+
+impl Uuids<'_> {
+    fn next(&mut self, received: u64) -> Uuid {
+        *self.counter = self.counter.wrapping_add(1);
+        let chance = self.random.u64(..);
+        // 12 bits of counter in rand_a and 8 more in front of rand_b: a million rows in a
+        // millisecond stay in order.
+        let count = *self.counter & 0xf_ffff;
+        let mut bytes = [0; 10];
+        bytes[0] = (count >> 16) as u8;
+        bytes[1] = (count >> 8) as u8;
+        bytes[2] = (count as u8) >> 2;
+        bytes[3..].copy_from_slice(&chance.to_le_bytes()[..7]);
+        uuid::Builder::from_unix_timestamp_millis(received / MICROS_PER_MILLI, &bytes).into_uuid()
+    }
+}
+
+/// Hands rows on, those of each date for themselves.
+fn write_rows<E: From<ArrowError>>(
+    origin: &Origin<'_>,
+    plan: &TablePlan,
+    mut rows: Vec<Row>,
+    uuids: &mut Uuids<'_>,
+    write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
+) -> Result<(), E> {
+    for row in &mut rows {
+        row.uuid = uuids.next(
+            origin
+                .received
+                .get(row.packet as usize)
+                .copied()
+                .unwrap_or(0),
+        );
+    }
+    let date = |row: &Row| PartitionDate::of_micros(row.timestamp);
+    while let Some(first) = rows.first().map(date) {
+        let later = match rows.iter().position(|row| date(row) != first) {
+            // Nearly always: all of one day.
+            None => Vec::new(),
+            Some(_) => rows.extract_if(.., |row| date(row) != first).collect(),
+        };
+        let rows_of_date = origin.record_batch(plan, &rows)?;
+        write(TableRows {
+            plan,
+            date: first,
+            rows: rows_of_date,
+        })?;
+        rows = later;
+    }
+    Ok(())
+}

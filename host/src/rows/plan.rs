@@ -1,0 +1,519 @@
+//! Which field fills which column of a table: resolved once a configuration, so that a
+//! row only looks things up by number.
+
+use heplake_format::{Column, ColumnType, Table, TableError, TableName};
+use heplake_sdk::{Description, Field, Kind, RouterDescription};
+
+/// Most columns of a table.
+const COLUMNS_MAX: usize = 256;
+/// Longest key of a member of a JSON column, in bytes.
+const KEY_BYTES_MAX: usize = 256;
+
+/// Why a table cannot be filled as a component describes it.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The table or a column is misnamed or has a type that is not stored.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A source that nothing provides.
+    #[error("column `{column}` of `{table}` is filled from `{from}`, which nothing provides")]
+    UnknownSource {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// The source.
+        from: String,
+    },
+    /// A source of a kind that the column's type cannot hold.
+    #[error("column `{column}` of `{table}` is {column_type} and cannot hold the {kind:?} of `{from}`", column_type = .column_type.sql())]
+    Kind {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// Its type.
+        column_type: ColumnType,
+        /// The source.
+        from: String,
+        /// Its kind.
+        kind: Kind,
+    },
+    /// The table is too wide, has a doubled column, or lacks one that every table has.
+    #[error("table `{table}`: {reason}")]
+    Shape {
+        /// The table.
+        table: TableName,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The storage layout knows this table with other columns.
+    #[error("table `{0}` is part of the storage layout and has other columns there")]
+    Layout(TableName),
+    /// The envelope lacks a field that the host cannot do without.
+    #[error("the envelope `{component}` has no field `{field}` of kind {kind:?}")]
+    Envelope {
+        /// The component.
+        component: String,
+        /// The field.
+        field: &'static str,
+        /// Its kind.
+        kind: Kind,
+    },
+}
+
+/// The fields of an envelope that the host itself reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EnvelopeFields {
+    /// What the envelope carries.
+    pub payload: usize,
+    /// HEP's protocol type of it.
+    pub proto_type: usize,
+    /// When the packet was seen, µs since 1970, UTC.
+    pub timestamp: usize,
+}
+
+impl EnvelopeFields {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// Names the one that is missing.
+    pub fn of(description: &Description) -> Result<Self, PlanError> {
+        let find = |field: &'static str, kind: Kind| {
+            description
+                .fields
+                .iter()
+                .position(|f| f.name == field && f.kind == kind)
+                .ok_or_else(|| PlanError::Envelope {
+                    component: description.name.clone(),
+                    field,
+                    kind,
+                })
+        };
+        Ok(Self {
+            payload: find("payload", Kind::Bytes)?,
+            proto_type: find("proto_type", Kind::Number)?,
+            timestamp: find("timestamp", Kind::Time)?,
+        })
+    }
+}
+
+/// What the host itself knows of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HostField {
+    /// A UUIDv7 that rises with arrival.
+    Uuid,
+    /// The day of the timestamp: stands in the path.
+    Date,
+    /// The packet's time, or the time of its arrival when that cannot be.
+    Timestamp,
+    /// The packet's time when it could not be.
+    OriginalTimestamp,
+    /// The exact payload, when what the column holds had to be made UTF-8.
+    PayloadBase64,
+    /// Who sent it.
+    PeerIp,
+    /// From which port.
+    PeerPort,
+    /// Why it was refused.
+    Reason,
+    /// By which component.
+    Component,
+    /// What was refused.
+    Refused,
+}
+
+impl HostField {
+    fn named(name: &str) -> Option<(Self, Kind)> {
+        Some(match name {
+            "uuid" => (Self::Uuid, Kind::Text),
+            "date" => (Self::Date, Kind::Time),
+            "timestamp" => (Self::Timestamp, Kind::Time),
+            "original_timestamp" => (Self::OriginalTimestamp, Kind::Number),
+            "payload_base64" => (Self::PayloadBase64, Kind::Text),
+            "peer_ip" => (Self::PeerIp, Kind::Text),
+            "peer_port" => (Self::PeerPort, Kind::Number),
+            "reason" => (Self::Reason, Kind::Text),
+            "component" => (Self::Component, Kind::Text),
+            "refused" => (Self::Refused, Kind::Bytes),
+            _ => return None,
+        })
+    }
+}
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Envelope(usize, Kind),
+    Payload(usize, Kind),
+    Host(HostField),
+}
+
+/// A member of a JSON column.
+#[derive(Clone, Debug)]
+pub(super) struct MemberPlan {
+    /// The key as JSON text with its quotes and colon.
+    pub(super) key: Vec<u8>,
+    /// The object that it is nested in, likewise.
+    pub(super) nest: Option<Vec<u8>>,
+    pub(super) from: Vec<Source>,
+}
+
+/// A column of a data file.
+#[derive(Clone, Debug)]
+pub(super) struct ColumnPlan {
+    pub(super) column: Column,
+    pub(super) from: Vec<Source>,
+    pub(super) members: Vec<MemberPlan>,
+}
+
+/// A table and what fills it.
+#[derive(Clone, Debug)]
+pub struct TablePlan {
+    table: Table,
+    /// The columns that stand in the file: all but the partition's.
+    pub(super) columns: Vec<ColumnPlan>,
+}
+
+impl TablePlan {
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+}
+
+/// Makes plans for what an envelope carries.
+#[derive(Clone, Debug)]
+pub struct TablePlans {
+    envelope: Vec<Field>,
+}
+
+impl TablePlans {
+    /// Plans for this envelope.
+    #[must_use]
+    pub fn new(envelope: &Description) -> Self {
+        Self {
+            envelope: envelope.fields.clone(),
+        }
+    }
+
+    /// The tables that a router declares for a parser's rows.
+    ///
+    /// # Errors
+    /// Says which table, column or source cannot be.
+    pub fn of_router(
+        &self,
+        router: &RouterDescription,
+        parser: &Description,
+    ) -> Result<Vec<TablePlan>, PlanError> {
+        let layout = Table::of_a_new_lake();
+        let mut plans = Vec::with_capacity(router.tables.len());
+        for described in &router.tables {
+            let plan = self.plan(described, &parser.fields)?;
+            if layout
+                .iter()
+                .any(|table| table.name == plan.table.name && *table != plan.table)
+            {
+                return Err(PlanError::Layout(plan.table.name));
+            }
+            plans.push(plan);
+        }
+        Ok(plans)
+    }
+
+    /// The table of a protocol type that has no parser.
+    ///
+    /// # Errors
+    /// When the envelope lacks a field that the storage layout has a column for.
+    pub fn of_protocol(&self, proto_type: u32) -> Result<TablePlan, PlanError> {
+        let from = |column: &str| match column {
+            "session_id" | "cid" => vec!["envelope.correlation_id".into()],
+            own @ ("uuid" | "date" | "timestamp") => vec![format!("host.{own}")],
+            other => vec![format!("envelope.{other}")],
+        };
+        let members = [
+            ("version", "envelope.version"),
+            ("proto_type", "envelope.proto_type"),
+        ];
+        self.of_layout(&Table::of_protocol(proto_type), from, &members)
+    }
+
+    /// The table of what is refused.
+    ///
+    /// # Errors
+    /// When the envelope lacks a field that the storage layout has a column for.
+    pub fn rejected(&self) -> Result<TablePlan, PlanError> {
+        let from = |column: &str| match column {
+            "session_id" => vec!["envelope.correlation_id".into()],
+            "payload" => vec!["host.refused".into()],
+            own @ ("uuid" | "date" | "timestamp" | "peer_ip" | "peer_port" | "reason"
+            | "component") => vec![format!("host.{own}")],
+            other => vec![format!("envelope.{other}")],
+        };
+        self.of_layout(&Table::rejected(), from, &[("version", "envelope.version")])
+    }
+
+    /// A table of the storage layout that the host fills without a router.
+    fn of_layout(
+        &self,
+        table: &Table,
+        from: impl Fn(&str) -> Vec<String>,
+        members: &[(&str, &str)],
+    ) -> Result<TablePlan, PlanError> {
+        let own = [
+            ("original_timestamp", "host.original_timestamp"),
+            ("payload_base64", "host.payload_base64"),
+            ("*", "envelope.*"),
+        ];
+        let columns = table
+            .columns
+            .iter()
+            .map(|column| heplake_sdk::Column {
+                name: column.name.to_string(),
+                column_type: column.column_type.sql().into(),
+                from: match column.column_type {
+                    ColumnType::Json => Vec::new(),
+                    _ => from(column.name.as_str()),
+                },
+                members: match column.column_type {
+                    ColumnType::Json => members
+                        .iter()
+                        .chain(&own)
+                        .map(|(key, from)| heplake_sdk::Member {
+                            key: (*key).into(),
+                            from: vec![(*from).into()],
+                        })
+                        .collect(),
+                    _ => Vec::new(),
+                },
+            })
+            .collect();
+        let name = table.name.to_string();
+        self.plan(&heplake_sdk::TableDescription { name, columns }, &[])
+    }
+
+    fn plan(
+        &self,
+        described: &heplake_sdk::TableDescription,
+        payload: &[Field],
+    ) -> Result<TablePlan, PlanError> {
+        let name: TableName = described.name.parse()?;
+        let shape = |reason: String| PlanError::Shape {
+            table: name.clone(),
+            reason,
+        };
+        if described.columns.len() > COLUMNS_MAX {
+            return Err(shape(format!(
+                "{} columns, more than {COLUMNS_MAX}",
+                described.columns.len()
+            )));
+        }
+        let resolver = Resolver {
+            table: &name,
+            envelope: &self.envelope,
+            payload,
+        };
+        let used: Vec<&str> = described
+            .columns
+            .iter()
+            .flat_map(|column| {
+                column
+                    .from
+                    .iter()
+                    .chain(column.members.iter().flat_map(|member| &member.from))
+            })
+            .map(String::as_str)
+            .collect();
+        let mut table = Table {
+            name: name.clone(),
+            columns: Vec::new(),
+        };
+        let mut columns = Vec::new();
+        for described in &described.columns {
+            let column = Column {
+                name: described.name.parse()?,
+                column_type: described.column_type.parse()?,
+            };
+            if table.columns.iter().any(|other| other.name == column.name) {
+                return Err(shape(format!("column `{}` is doubled", column.name)));
+            }
+            table.columns.push(column.clone());
+            let plan = resolver.column(column, described, &used)?;
+            if plan.column.column_type != ColumnType::Date {
+                columns.push(plan);
+            } else if plan.from != [Source::Host(HostField::Date)] {
+                return Err(shape(
+                    "a DATE can only be `host.date`, the partition".into(),
+                ));
+            }
+        }
+        for needed in ["uuid", "date", "timestamp"] {
+            if !table
+                .columns
+                .iter()
+                .any(|column| column.name.as_str() == needed)
+            {
+                return Err(shape(format!("it lacks the column `{needed}`")));
+            }
+        }
+        Ok(TablePlan { table, columns })
+    }
+}
+
+/// Finds the sources of one table.
+struct Resolver<'a> {
+    table: &'a TableName,
+    envelope: &'a [Field],
+    payload: &'a [Field],
+}
+
+impl Resolver<'_> {
+    fn column(
+        &self,
+        column: Column,
+        described: &heplake_sdk::Column,
+        used: &[&str],
+    ) -> Result<ColumnPlan, PlanError> {
+        let name = column.name.as_str();
+        let mut from = Vec::with_capacity(described.from.len());
+        for text in &described.from {
+            let (source, kind) = self.source(name, text)?;
+            if !holds(column.column_type, kind) {
+                return Err(PlanError::Kind {
+                    table: self.table.clone(),
+                    column: name.into(),
+                    column_type: column.column_type,
+                    from: text.clone(),
+                    kind,
+                });
+            }
+            from.push(source);
+        }
+        let mut members = Vec::with_capacity(described.members.len());
+        for member in &described.members {
+            self.members(name, member, used, &mut members)?;
+        }
+        // Members of one nested object stand together, in the order of their first.
+        let mut order: Vec<Option<Vec<u8>>> = Vec::new();
+        for member in &members {
+            if !order.contains(&member.nest) {
+                order.push(member.nest.clone());
+            }
+        }
+        members.sort_by_key(|member| order.iter().position(|nest| *nest == member.nest));
+        Ok(ColumnPlan {
+            column,
+            from,
+            members,
+        })
+    }
+
+    /// A member, or all that a `*` stands for.
+    fn members(
+        &self,
+        column: &str,
+        member: &heplake_sdk::Member,
+        used: &[&str],
+        plans: &mut Vec<MemberPlan>,
+    ) -> Result<(), PlanError> {
+        let Some(nest) = member.key.strip_suffix('*') else {
+            let from = member
+                .from
+                .iter()
+                .map(|text| self.source(column, text).map(|(source, _)| source))
+                .collect::<Result<_, _>>()?;
+            plans.push(self.member(&member.key, from)?);
+            return Ok(());
+        };
+        for pattern in &member.from {
+            let unknown = || self.unknown(column, pattern);
+            let prefix = pattern.strip_suffix('*').ok_or_else(unknown)?;
+            let (stage, prefix) = prefix.split_once('.').ok_or_else(unknown)?;
+            let fields = match stage {
+                "envelope" => self.envelope,
+                "payload" => self.payload,
+                _ => return Err(unknown()),
+            };
+            for (index, field) in fields.iter().enumerate() {
+                let full = format!("{stage}.{}", field.name);
+                let Some(rest) = field.name.strip_prefix(prefix) else {
+                    continue;
+                };
+                if field.kind == Kind::Bytes || used.contains(&full.as_str()) {
+                    continue;
+                }
+                let source = match stage {
+                    "envelope" => Source::Envelope(index, field.kind),
+                    _ => Source::Payload(index, field.kind),
+                };
+                plans.push(self.member(&format!("{nest}{rest}"), vec![source])?);
+            }
+        }
+        Ok(())
+    }
+
+    fn member(&self, key: &str, from: Vec<Source>) -> Result<MemberPlan, PlanError> {
+        let shape = |reason| PlanError::Shape {
+            table: self.table.clone(),
+            reason,
+        };
+        if key.is_empty() || key.len() > KEY_BYTES_MAX {
+            return Err(shape(format!(
+                "a JSON key has {} bytes, not 1 to {KEY_BYTES_MAX}",
+                key.len()
+            )));
+        }
+        let text = |key: &str| format!("{}:", serde_json::Value::from(key)).into_bytes();
+        Ok(match key.split_once('.') {
+            Some((nest, key)) => MemberPlan {
+                key: text(key),
+                nest: Some(text(nest)),
+                from,
+            },
+            None => MemberPlan {
+                key: text(key),
+                nest: None,
+                from,
+            },
+        })
+    }
+
+    fn source(&self, column: &str, text: &str) -> Result<(Source, Kind), PlanError> {
+        let unknown = || self.unknown(column, text);
+        let (stage, name) = text.split_once('.').ok_or_else(unknown)?;
+        let find = |fields: &[Field]| {
+            let index = fields.iter().position(|field| field.name == name)?;
+            Some((index, fields[index].kind))
+        };
+        match stage {
+            "envelope" => find(self.envelope).map(|(i, kind)| (Source::Envelope(i, kind), kind)),
+            "payload" => find(self.payload).map(|(i, kind)| (Source::Payload(i, kind), kind)),
+            "host" => HostField::named(name).map(|(field, kind)| (Source::Host(field), kind)),
+            _ => None,
+        }
+        .ok_or_else(unknown)
+    }
+
+    fn unknown(&self, column: &str, from: &str) -> PlanError {
+        let (table, column, from) = (self.table.clone(), column.into(), from.into());
+        PlanError::UnknownSource {
+            table,
+            column,
+            from,
+        }
+    }
+}
+
+/// Whether a column of this type can hold values of this kind.
+fn holds(column_type: ColumnType, kind: Kind) -> bool {
+    match column_type {
+        ColumnType::Varchar => kind != Kind::Real && kind != Kind::Time,
+        ColumnType::Blob => matches!(kind, Kind::Bytes | Kind::Text),
+        ColumnType::UInteger | ColumnType::UBigInt => kind == Kind::Number,
+        ColumnType::Double => kind == Kind::Real,
+        ColumnType::Timestamp | ColumnType::Date => kind == Kind::Time,
+        // A JSON column is made of members.
+        ColumnType::Json => false,
+    }
+}

@@ -1,0 +1,97 @@
+//! Routers: which table a row goes to.
+
+use super::engine::{Compiled, ComponentError, Engine, Fault, Limits, Running};
+use crate::checked::check_routes;
+use heplake_format::ComponentDigest;
+use heplake_sdk::RouterDescription;
+use wasmtime::component::Func;
+
+const WORLD: &str = "router";
+
+type Params<'a> = (&'a [u8], &'a [u64], u32);
+
+/// A router, compiled and described.
+#[derive(Clone)]
+pub struct RouterComponent {
+    compiled: Compiled,
+    configuration: String,
+    limits: Limits,
+    description: RouterDescription,
+    named: ComponentDigest,
+}
+
+impl RouterComponent {
+    /// Compiles a component, makes an instance, configures it, and reads its description.
+    /// `configuration` is a JSON object.
+    ///
+    /// # Errors
+    /// Says what of the contract it does not keep.
+    pub fn load(
+        engine: &Engine,
+        bytes: &[u8],
+        configuration: &str,
+        limits: Limits,
+    ) -> Result<Self, ComponentError> {
+        let compiled = engine.compile(bytes)?;
+        let (mut running, text) = compiled.instantiate(WORLD, configuration, limits)?;
+        running.export::<Params<'_>, (Vec<u32>,)>(WORLD, "route")?;
+        let description: RouterDescription = serde_json::from_str(&text)
+            .map_err(|error| ComponentError::Description(error.to_string()))?;
+        let named = compiled.named(&description.name, &description.version);
+        let configuration = configuration.into();
+        Ok(Self {
+            compiled,
+            configuration,
+            limits,
+            description,
+            named,
+        })
+    }
+
+    /// What it says of itself.
+    #[must_use]
+    pub fn description(&self) -> &RouterDescription {
+        &self.description
+    }
+
+    /// How the commit names it.
+    #[must_use]
+    pub fn named(&self) -> &ComponentDigest {
+        &self.named
+    }
+
+    /// Makes an instance for a worker.
+    ///
+    /// # Errors
+    /// When it fails now though it did not when it was loaded.
+    pub fn instantiate(&self) -> Result<Router, ComponentError> {
+        let (mut running, _) =
+            self.compiled
+                .instantiate(WORLD, &self.configuration, self.limits)?;
+        let route = running.export::<Params<'_>, (Vec<u32>,)>(WORLD, "route")?;
+        Ok(Router {
+            running,
+            route,
+            tables: self.description.tables.len(),
+        })
+    }
+}
+
+/// An instance of a router: one worker's.
+pub struct Router {
+    running: Running,
+    route: Func,
+    tables: usize,
+}
+
+impl Router {
+    /// For each row the place of its table in the description.
+    ///
+    /// # Errors
+    /// After any fault the instance must not be used again: a trap poisons it.
+    pub fn route(&mut self, bytes: &[u8], cells: &[u64], rows: u32) -> Result<Vec<u32>, Fault> {
+        let (tables,): (Vec<u32>,) = self.running.call(&self.route, (bytes, cells, rows))?;
+        check_routes(&tables, rows as usize, self.tables).map_err(Fault::Violation)?;
+        Ok(tables)
+    }
+}

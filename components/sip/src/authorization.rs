@@ -1,6 +1,6 @@
 //! Credentials, with the secrets in them masked.
 
-use crate::header::find_outside_quotes;
+use crate::value::{find_outside_quotes, trimmed};
 
 /// What stands for a secret.
 const MASK: &[u8] = b"***";
@@ -39,7 +39,7 @@ pub(crate) fn write_masked(value: &[u8], out: &mut Vec<u8>) {
             Some((this, rest)) => (this, Some(rest)),
             None => (parameters, None),
         };
-        write_parameter(this.trim_ascii(), out);
+        write_parameter(trimmed(this), out);
         let Some(rest) = rest else { return };
         out.push(b',');
         parameters = rest;
@@ -59,7 +59,7 @@ fn write_parameter(parameter: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     if KEPT
         .iter()
-        .any(|kept| kept.eq_ignore_ascii_case(name.trim_ascii_end()))
+        .any(|kept| kept.eq_ignore_ascii_case(trimmed(name)))
     {
         out.extend_from_slice(value);
     } else {

@@ -20,6 +20,7 @@ mod message;
 mod not_sip;
 mod start_line;
 mod uri;
+mod value;
 
 pub mod field;
 

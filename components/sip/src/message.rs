@@ -5,9 +5,10 @@ use heplake_sdk::Row;
 use crate::authorization::write_masked;
 use crate::configuration::{Target, Watched};
 use crate::field;
-use crate::header::{self, Header, first_of_list, parameter};
+use crate::header::{self, Header};
 use crate::start_line::{Kind, StartLine, line_of};
 use crate::uri::{Address, Uri};
+use crate::value::{first_of_list, parameter, split_at_byte, trimmed};
 
 /// Reads one message into a row.
 pub(crate) struct Reader<'r, 'c> {
@@ -89,11 +90,11 @@ impl<'r, 'c> Reader<'r, 'c> {
     fn folded(&mut self, first: &[u8], item: &[u8], mut begin: usize) -> usize {
         let mut unfolded = std::mem::take(self.unfolded);
         unfolded.clear();
-        unfolded.extend_from_slice(first.trim_ascii_end());
+        unfolded.extend_from_slice(trimmed(first));
         while let Some(rest @ [b' ' | b'\t', ..]) = item.get(begin..) {
             let (line, length) = line_of(rest);
             unfolded.push(b' ');
-            unfolded.extend_from_slice(line.trim_ascii());
+            unfolded.extend_from_slice(trimmed(line));
             begin += length;
         }
         self.line(&unfolded);
@@ -105,7 +106,7 @@ impl<'r, 'c> Reader<'r, 'c> {
     #[inline]
     fn line(&mut self, line: &[u8]) {
         if let Some((header, value)) = Header::of(line) {
-            self.header(header, value.trim_ascii());
+            self.header(header, trimmed(value));
         }
         if line
             .first()
@@ -121,7 +122,7 @@ impl<'r, 'c> Reader<'r, 'c> {
             Header::Via if self.row.is_null(field::VIA) => {
                 let top = first_of_list(value);
                 self.text(field::VIA, top);
-                if let Some((_, parameters)) = header::split_at_byte(top, b';') {
+                if let Some((_, parameters)) = split_at_byte(top, b';') {
                     self.text(
                         field::BRANCH,
                         parameter(parameters, b"branch").unwrap_or(&[]),
@@ -149,7 +150,7 @@ impl<'r, 'c> Reader<'r, 'c> {
                     .iter()
                     .take_while(|byte| byte.is_ascii_digit())
                     .count();
-                let method = value.get(digits..).unwrap_or_default().trim_ascii_start();
+                let method = trimmed(value.get(digits..).unwrap_or_default());
                 let end = method
                     .iter()
                     .take_while(|byte| header::is_token(**byte))

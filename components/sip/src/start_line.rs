@@ -123,8 +123,12 @@ impl<'a> Kind<'a> {
         let (method, uri) = head.split_at_checked(method_length)?;
         let blanks_around = matches!(uri, [b' ' | b'\t', .., b' ' | b'\t']);
         let uri = uri.trim_ascii();
-        (!method.is_empty() && blanks_around && !uri.is_empty())
-            .then_some(Self::Request { method, uri })
+        // Blanks in a URI happen; a first word without scheme is rubbish before a method.
+        let has_scheme = uri
+            .iter()
+            .take_while(|byte| !byte.is_ascii_whitespace())
+            .any(|byte| *byte == b':');
+        (!method.is_empty() && blanks_around && has_scheme).then_some(Self::Request { method, uri })
     }
 
     /// Reads a request line that has rubbish in front, and says where it begins.

@@ -4,7 +4,7 @@
 
 use memchr::memchr;
 
-use crate::header::{parameter, split_at_byte};
+use crate::value::{parameter, split_at_byte, trimmed};
 
 /// A `name-addr` or `addr-spec` with the parameters of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl<'a> Address<'a> {
             };
         }
         // Without brackets what follows the host belongs to the header (section 20).
-        let uri = Uri::parse(after_name.trim_ascii());
+        let uri = Uri::parse(trimmed(after_name));
         Self {
             uri,
             parameters: uri.rest,

@@ -1,1 +1,45 @@
-//! To come.
+//! The lake: a DuckLake catalog, the registering of data files, and queries.
+//!
+//! ```text
+//!  commits/<edge>/<sequence>.json ─▶ register ─▶ catalog ─▶ query ─▶ answers
+//!  main/<table>/date=…/*.parquet  ─▶ (footers)   (SQLite)   (DuckDB, read-only)
+//! ```
+//!
+//! [`Lake`] is all of it. Its calls block: from async code, use `spawn_blocking`. It never
+//! sees a packet, and it never opens the catalog with anything but DuckDB: a second SQLite
+//! library in one process would corrupt it.
+
+mod settings;
+
+mod lake;
+mod lock;
+
+mod catalog;
+mod footer;
+mod register;
+mod sequences;
+mod store;
+
+mod answer;
+mod call;
+mod query;
+mod search;
+mod statement;
+mod tables;
+
+mod database;
+
+pub use answer::Answer;
+pub use catalog::TableConflict;
+pub use database::DatabaseError;
+pub use footer::FooterError;
+pub use lake::{Lake, OpenError};
+pub use lock::LockError;
+pub use query::QueryError;
+pub use register::{Refusal, RefusedCommit, RegisterError, Registered};
+pub use search::Search;
+pub use sequences::Gap;
+pub use settings::LakeSettings;
+pub use statement::StatementRefusal;
+pub use store::StoreError;
+pub use tables::{ColumnSummary, TableSummary};

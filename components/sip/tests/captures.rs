@@ -1,4 +1,8 @@
 //! Captures of real senders through envelope, parser and router, natively.
+#![expect(
+    clippy::expect_used,
+    reason = "a capture that cannot be read fails the test"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

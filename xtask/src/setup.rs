@@ -140,7 +140,13 @@ fn library(workspace: &Workspace, downloads: &Downloads) -> Result<DuckDb, Failu
         .arg("-C")
         .arg(unpacked.path())
         .arg(format!("package/{file_name}"))
-        .output()?;
+        .output()
+        .map_err(|failure| {
+            failure.and(&format!(
+                "If {} is damaged, delete it and try again",
+                downloads.path(&archive_name).display()
+            ))
+        })?;
     let unpacked_library = unpacked.path().join("package").join(file_name);
     verify(&unpacked_library, platform, &downloads.path(&archive_name))?;
     put(&unpacked_library, &library)?;

@@ -350,3 +350,6 @@ impl ContainedRouter {
         result
     }
 }
+
+#[cfg(test)]
+mod tests;

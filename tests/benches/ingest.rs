@@ -1,0 +1,431 @@
+//! What a message costs on one core, stage by stage: in the sandbox, natively, and the
+//! same rows through DuckDB. All of one run, in turns, since machines are shared and noisy.
+
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    compute::cast,
+    datatypes::{DataType, Field, Schema},
+};
+use clap::Parser as _;
+use heplake_components::shipped;
+use heplake_format::{EdgeName, Sequence, Table};
+use heplake_host::{
+    Checked, ContainedParser, ContainedRouter, DataFileWriter, Engine, Items, Limits, PacketBatch,
+    Parse, ParserComponent, ParserSource, Pipeline, Route, RouterComponent, RouterSource,
+    TimeWindow, configuration::Compression,
+};
+use heplake_sdk::Kind;
+use heplake_tests::{native, native::NativeParser, native::NativeRouter, traffic::Traffic};
+use std::{collections::BTreeMap, error::Error, sync::Arc, time::Instant};
+
+/// Prints ns a message by stage, on one core, in one run.
+#[derive(clap::Parser)]
+#[command(name = "ingest")]
+struct Arguments {
+    /// Messages a round.
+    #[arg(long, default_value_t = 131_072)]
+    messages: usize,
+    /// Rounds; the median is printed.
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Leave out DuckDB's part.
+    #[arg(long)]
+    without_duckdb: bool,
+    /// Which part to run over and over, for a profiler: sandbox or native.
+    #[arg(long)]
+    only: Option<String>,
+    /// Given by cargo bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+const BATCH: usize = 1024;
+const TIME_US: u64 = 1_795_305_600_000_000;
+
+type Failed = Box<dyn Error>;
+
+fn main() -> Result<(), Failed> {
+    let arguments = Arguments::parse();
+    let mut traffic = Traffic::new(1, TIME_US);
+    let batches: Vec<PacketBatch> = (0..arguments.messages.div_ceil(BATCH))
+        .map(|_| traffic.batch(BATCH))
+        .collect();
+    let messages = batches.len() * BATCH;
+    let bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
+
+    let engine = Engine::new()?;
+    let limits = Limits::default();
+    let component = |name: &str| -> Result<ParserComponent, Failed> {
+        let bytes = shipped(name).ok_or("not shipped")?.bytes;
+        Ok(ParserComponent::load(&engine, bytes, "{}", limits)?)
+    };
+    let (hep, sip) = (component("hep")?, component("sip")?);
+    let router = shipped("sip-router").ok_or("not shipped")?.bytes;
+    let router = RouterComponent::load(&engine, router, "{}", limits)?;
+
+    let mut sides = [
+        Side {
+            name: "sandbox",
+            envelope: ParserSource::instantiate(&hep)?,
+            parser: ParserSource::instantiate(&sip)?,
+            router: RouterSource::instantiate(&router)?,
+            pipeline: Pipeline::new(
+                ContainedParser::new(Box::new(hep.clone()))?,
+                vec![(
+                    ContainedParser::new(Box::new(sip.clone()))?,
+                    ContainedRouter::new(Box::new(router.clone()))?,
+                )],
+                TimeWindow::default(),
+                false,
+                1,
+            )?,
+            rounds: Vec::new(),
+        },
+        Side {
+            name: "native",
+            envelope: NativeParser::<heplake_hep::Hep>::source().instantiate()?,
+            parser: NativeParser::<heplake_sip::Sip>::source().instantiate()?,
+            router: NativeRouter::<heplake_sip_router::SipRouter>::source().instantiate()?,
+            pipeline: native::pipeline(1),
+            rounds: Vec::new(),
+        },
+    ];
+    let payload_field = hep
+        .description()
+        .fields
+        .iter()
+        .position(|f| f.name == "payload");
+    let payload_field = payload_field.ok_or("hep has no payload")?;
+    let reads: Vec<(usize, Kind)> = router
+        .description()
+        .reads
+        .iter()
+        .filter_map(|name| {
+            let fields = &sip.description().fields;
+            let index = fields.iter().position(|field| field.name == *name)?;
+            Some((index, fields[index].kind))
+        })
+        .collect();
+
+    println!(
+        "{messages} SIP messages in HEP 3, {} bytes each, batches of {BATCH}, one thread, {} rounds",
+        bytes / messages,
+        arguments.rounds
+    );
+    if let Some(only) = &arguments.only {
+        for side in sides.iter_mut().filter(|side| side.name == only) {
+            for _ in 0..arguments.rounds {
+                side.whole(&batches)?;
+            }
+        }
+        return Ok(());
+    }
+    for _ in 0..arguments.rounds {
+        for side in &mut sides {
+            let round = side.round(&batches, payload_field, &reads)?;
+            side.rounds.push(round);
+        }
+    }
+    report(&sides, messages);
+    if !arguments.without_duckdb {
+        duckdb_path(&mut sides[1], &batches, messages, arguments.rounds.min(3))?;
+    }
+    Ok(())
+}
+
+/// One way of running the components.
+struct Side {
+    name: &'static str,
+    envelope: Box<dyn Parse>,
+    parser: Box<dyn Parse>,
+    router: Box<dyn Route>,
+    pipeline: Pipeline,
+    rounds: Vec<Round>,
+}
+
+/// Nanoseconds of a round.
+#[derive(Clone, Copy, Default)]
+struct Round {
+    envelope: u128,
+    parse: u128,
+    route: u128,
+    rows: u128,
+    parquet: u128,
+    whole: u128,
+    file_bytes: usize,
+}
+
+impl Side {
+    fn round(
+        &mut self,
+        batches: &[PacketBatch],
+        payload_field: usize,
+        reads: &[(usize, Kind)],
+    ) -> Result<Round, Failed> {
+        let mut round = Round::default();
+        for batch in batches {
+            let items = Items {
+                bytes: &batch.bytes,
+                ends: &batch.ends,
+                received: &batch.received,
+                ..Items::default()
+            };
+            let started = Instant::now();
+            let enveloped = self.envelope.parse(&items)?;
+            round.envelope += started.elapsed().as_nanos();
+
+            let (bytes, ends) = payloads(batch, &enveloped, payload_field);
+            let items = Items {
+                bytes: &bytes,
+                ends: &ends,
+                received: &batch.received,
+                ..Items::default()
+            };
+            let started = Instant::now();
+            let parsed = self.parser.parse(&items)?;
+            round.parse += started.elapsed().as_nanos();
+
+            let (text, cells) = read_fields(&parsed, reads, &bytes);
+            let started = Instant::now();
+            self.router.route(&text, &cells, parsed.rows() as u32)?;
+            round.route += started.elapsed().as_nanos();
+        }
+        let whole = self.whole(batches)?;
+        round.whole = whole.whole;
+        round.parquet = whole.parquet;
+        round.file_bytes = whole.file_bytes;
+        let before = round.envelope + round.parse + round.route + round.parquet;
+        round.rows = round.whole.saturating_sub(before);
+        Ok(round)
+    }
+
+    /// From bytes in memory to sealed files.
+    fn whole(&mut self, batches: &[PacketBatch]) -> Result<Round, Failed> {
+        let edge: EdgeName = "bench".parse()?;
+        let mut round = Round::default();
+        let mut files: BTreeMap<String, DataFileWriter> = BTreeMap::new();
+        let owned: Vec<PacketBatch> = batches.to_vec();
+        let started = Instant::now();
+        let mut parquet = 0;
+        for batch in owned {
+            self.pipeline.process(batch, |rows| -> Result<(), Failed> {
+                let started = Instant::now();
+                let name = rows.plan.table().name.to_string();
+                let file = match files.entry(name) {
+                    std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
+                    std::collections::btree_map::Entry::Vacant(vacant) => {
+                        vacant.insert(DataFileWriter::new(rows.plan, Compression::Snappy)?)
+                    }
+                };
+                file.write(&rows.rows)?;
+                parquet += started.elapsed().as_nanos();
+                Ok(())
+            })?;
+        }
+        let sealing = Instant::now();
+        let components = self.pipeline.components();
+        for file in files.into_values() {
+            round.file_bytes += file.seal(&edge, Sequence::FIRST, &components)?.bytes.len();
+        }
+        round.parquet = parquet + sealing.elapsed().as_nanos();
+        round.whole = started.elapsed().as_nanos();
+        Ok(round)
+    }
+}
+
+fn payloads(batch: &PacketBatch, enveloped: &Checked, field: usize) -> (Vec<u8>, Vec<u32>) {
+    let (mut bytes, mut ends) = (Vec::with_capacity(batch.bytes.len()), Vec::new());
+    for row in 0..enveloped.rows() {
+        let payload = enveloped
+            .cell(row, field)
+            .resolve(&batch.bytes, enveloped.scratch());
+        bytes.extend_from_slice(payload.unwrap_or_default());
+        ends.push(bytes.len() as u32);
+    }
+    (bytes, ends)
+}
+
+fn read_fields(parsed: &Checked, reads: &[(usize, Kind)], bytes: &[u8]) -> (Vec<u8>, Vec<u64>) {
+    let (mut text, mut cells) = (Vec::new(), Vec::new());
+    for row in 0..parsed.rows() {
+        for (field, _) in reads {
+            match parsed.cell(row, *field).resolve(bytes, parsed.scratch()) {
+                Some(value) => {
+                    cells.push((value.len() as u64) << 32 | text.len() as u64);
+                    text.extend_from_slice(value);
+                }
+                None => cells.push(u64::MAX),
+            }
+        }
+    }
+    (text, cells)
+}
+
+fn report(sides: &[Side], messages: usize) {
+    type Stage = fn(&Round) -> u128;
+    let stages: [(&str, Stage); 6] = [
+        ("envelope (hep)", |round| round.envelope),
+        ("parse (sip)", |round| round.parse),
+        ("route (sip-router)", |round| round.route),
+        ("rows (Arrow columns)", |round| round.rows),
+        ("Parquet, sealed", |round| round.parquet),
+        ("whole: bytes to sealed files", |round| round.whole),
+    ];
+    let median = |side: &Side, stage: Stage| {
+        let mut values: Vec<u128> = side.rounds.iter().map(stage).collect();
+        values.sort_unstable();
+        values[values.len() / 2] as f64 / messages as f64
+    };
+    println!(
+        "\n{:<32}{:>12}{:>12}{:>10}",
+        "ns a message (median)", sides[0].name, sides[1].name, "ratio"
+    );
+    for (name, stage) in stages {
+        let (sandbox, native) = (median(&sides[0], stage), median(&sides[1], stage));
+        println!(
+            "{name:<32}{sandbox:>12.0}{native:>12.0}{:>10.2}",
+            sandbox / native
+        );
+    }
+    for side in sides {
+        let whole = median(side, |round| round.whole);
+        let size = side.rounds.first().map_or(0, |round| round.file_bytes) / messages;
+        println!(
+            "{:<8} {:>10.0} messages a second a core, {size} bytes a message on disk",
+            side.name,
+            1e9 / whole
+        );
+    }
+}
+
+/// The same rows through DuckDB: Appender, then INSERT into DuckLake, on one thread.
+fn duckdb_path(
+    side: &mut Side,
+    batches: &[PacketBatch],
+    messages: usize,
+    rounds: usize,
+) -> Result<(), Failed> {
+    let mut rows: BTreeMap<String, (Table, Vec<RecordBatch>)> = BTreeMap::new();
+    for batch in batches {
+        side.pipeline
+            .process(batch.clone(), |made| -> Result<(), Failed> {
+                let table = made.plan.table();
+                let entry = rows.entry(table.name.to_string());
+                let (_, batches) = entry.or_insert_with(|| (table.clone(), Vec::new()));
+                batches.push(as_duckdb_takes_it(&made.rows, made.date.days())?);
+                Ok(())
+            })?;
+    }
+    let (mut appender, mut insert) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let directory = tempfile::tempdir()?;
+        let database = database()?;
+        database.execute_batch(&format!(
+            "SET threads = 1; LOAD sqlite_scanner; LOAD ducklake;
+             ATTACH 'ducklake:sqlite:{0}/catalog.sqlite' AS lake (DATA_PATH '{0}/data/', DATA_INLINING_ROW_LIMIT 0, META_JOURNAL_MODE 'WAL');",
+            directory.path().display()
+        ))?;
+        for (table, _) in rows.values() {
+            let (lake, memory) = (columns_sql(table, false), columns_sql(table, true));
+            let name = &table.name;
+            database.execute_batch(&format!(
+                "CREATE TABLE lake.{name} ({lake}); ALTER TABLE lake.{name} SET PARTITIONED BY (date);
+                 CREATE TABLE {name} ({memory});"
+            ))?;
+        }
+        let started = Instant::now();
+        for (table, batches) in rows.values() {
+            let mut to = database.appender(table.name.as_str())?;
+            for batch in batches {
+                to.append_record_batch(batch.clone())?;
+            }
+            to.flush()?;
+        }
+        appender.push(started.elapsed().as_nanos());
+        let started = Instant::now();
+        database.execute_batch("BEGIN")?;
+        for (table, _) in rows.values() {
+            let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
+            let (name, columns) = (&table.name, columns.join(", "));
+            database.execute_batch(&format!(
+                "INSERT INTO lake.{name} SELECT {columns} FROM {name}"
+            ))?;
+        }
+        database.execute_batch("COMMIT")?;
+        insert.push(started.elapsed().as_nanos());
+    }
+    appender.sort_unstable();
+    insert.sort_unstable();
+    let nanos = |values: &[u128]| values[values.len() / 2] as f64 / messages as f64;
+    let (append, insert) = (nanos(&appender), nanos(&insert));
+    let median = |side: &Side, stage: fn(&Round) -> u128| {
+        let mut values: Vec<u128> = side.rounds.iter().map(stage).collect();
+        values.sort_unstable();
+        values[values.len() / 2] as f64 / messages as f64
+    };
+    let ours = median(side, |round| round.rows) + median(side, |round| round.parquet);
+    let decode =
+        median(side, |r| r.envelope) + median(side, |r| r.parse) + median(side, |r| r.route);
+    println!("\nthe same rows through DuckDB, one thread");
+    println!("{:<32}{append:>12.0} ns a message", "Appender");
+    println!("{:<32}{insert:>12.0} ns a message", "INSERT into DuckLake");
+    println!(
+        "{:<32}{:>12.2} times ours ({ours:.0})",
+        "rows to files",
+        (append + insert) / ours
+    );
+    println!(
+        "{:<32}{:>12.2} times ours, native decoding on both sides",
+        "whole path",
+        (decode + append + insert) / (decode + ours)
+    );
+    Ok(())
+}
+
+fn database() -> Result<duckdb::Connection, Failed> {
+    let extensions =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../.setup/duckdb/extensions");
+    let config = duckdb::Config::default()
+        .with(
+            "extension_directory",
+            extensions.to_str().ok_or("not a path in UTF-8")?,
+        )?
+        .with("autoinstall_known_extensions", "false")?;
+    Ok(duckdb::Connection::open_in_memory_with_flags(config)?)
+}
+
+fn columns_sql(table: &Table, date_last: bool) -> String {
+    let mut columns: Vec<String> = table
+        .columns
+        .iter()
+        .map(|c| format!("{} {}", c.name, c.column_type.sql()))
+        .collect();
+    if date_last {
+        let at = columns
+            .iter()
+            .position(|column| column == "date DATE")
+            .unwrap_or(0);
+        let date = columns.remove(at);
+        columns.push(date);
+    }
+    columns.join(", ")
+}
+
+/// Text as DuckDB's Appender wants it, and the date; not part of what is measured.
+fn as_duckdb_takes_it(rows: &RecordBatch, days: i32) -> Result<RecordBatch, Failed> {
+    let mut fields = Vec::new();
+    let mut arrays: Vec<ArrayRef> = Vec::new();
+    for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
+        let array = match field.data_type() {
+            DataType::BinaryView => cast(array, &DataType::Utf8)?,
+            _ => array.clone(),
+        };
+        fields.push(Field::new(field.name(), array.data_type().clone(), true));
+        arrays.push(array);
+    }
+    fields.push(Field::new("date", DataType::Date32, true));
+    arrays.push(Arc::new(arrow::array::Date32Array::from(
+        vec![days; rows.num_rows()],
+    )));
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
+}

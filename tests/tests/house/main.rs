@@ -1,0 +1,7 @@
+//! The house as a whole: what goes in at a socket comes out of a query, as an independent
+//! reading of the bytes says it should.
+
+mod captures;
+mod components;
+mod plain_duckdb;
+mod site;

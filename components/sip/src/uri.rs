@@ -2,7 +2,7 @@
 //!
 //! RFC 3261 sections 19.1 and 25.1, RFC 3966 (`tel:`), RFC 5031 (`urn:service:`).
 
-use memchr::memchr;
+use memchr::memchr2;
 
 use crate::value::{parameter, split_at_byte, trimmed};
 
@@ -15,31 +15,34 @@ pub(crate) struct Address<'a> {
 
 impl<'a> Address<'a> {
     /// Reads a header's value. Nothing is refused: what is not there is empty.
+    #[inline]
     pub(crate) fn parse(value: &'a [u8]) -> Self {
-        let after_name = after_quoted(value);
-        if let Some(open) = memchr(b'<', after_name)
-            && let Some(bracketed) = after_name.get(open + 1..)
-        {
-            let close = memchr(b'>', bracketed).unwrap_or(bracketed.len());
-            let (uri, parameters) = bracketed
-                .split_at_checked(close)
-                .unwrap_or((bracketed, &[]));
+        let bracketed = match value {
+            [b'<', bracketed @ ..] => Some(bracketed),
+            _ => split_at_byte(after_quoted(value), b'<').map(|(_, bracketed)| bracketed),
+        };
+        let Some(bracketed) = bracketed else {
+            // Without brackets what follows the host belongs to the header (section 20).
+            let uri = Uri::parse(trimmed(after_quoted(value)));
             return Self {
-                uri: Uri::parse(uri),
-                parameters,
+                uri,
+                parameters: uri.rest,
             };
-        }
-        // Without brackets what follows the host belongs to the header (section 20).
-        let uri = Uri::parse(trimmed(after_name));
-        Self {
-            uri,
-            parameters: uri.rest,
-        }
+        };
+        let uri = Uri::parse(bracketed);
+        let parameters = match uri.rest {
+            [b'>', parameters @ ..] => parameters,
+            rest => split_at_byte(rest, b'>').map_or(&[][..], |(_, parameters)| parameters),
+        };
+        Self { uri, parameters }
     }
 
     /// The tag.
     pub(crate) fn tag(&self) -> Option<&'a [u8]> {
-        parameter(split_at_byte(self.parameters, b';')?.1, b"tag")
+        match self.parameters {
+            [b';', parameters @ ..] => parameter(parameters, b"tag"),
+            parameters => parameter(split_at_byte(parameters, b';')?.1, b"tag"),
+        }
     }
 }
 
@@ -57,39 +60,25 @@ pub(crate) struct Uri<'a> {
 }
 
 impl<'a> Uri<'a> {
-    /// Reads a URI. Nothing is refused.
+    /// Reads a URI, which ends with the bytes or before a `>`. Nothing is refused.
+    #[inline]
     pub(crate) fn parse(uri: &'a [u8]) -> Self {
         let (scheme, identity) = split_scheme(uri);
         match scheme {
-            Scheme::Sip => Self::with_host(identity),
-            Scheme::Tel => {
-                let end = identity.iter().position(|byte| matches!(byte, b';' | b'?'));
-                let (number, rest) = split(identity, end);
-                Self {
-                    user: number,
-                    host: &[],
-                    user_at_host: None,
-                    rest,
-                }
-            }
+            Scheme::Sip => Self::with_host(identity, find_at(identity)),
+            Scheme::Tel => Self::without_host(identity),
             // Of the other schemes `pres:` and `im:` have a host, `urn:` has none.
-            Scheme::Other if memchr(b'@', identity).is_some() => Self::with_host(identity),
-            Scheme::Other => {
-                let (name, rest) = split(uri, memchr(b';', uri));
-                Self {
-                    user: name,
-                    host: &[],
-                    user_at_host: None,
-                    rest,
-                }
-            }
+            Scheme::Other => match find_at(identity) {
+                Some(at) => Self::with_host(identity, Some(at)),
+                None => Self::without_host(uri),
+            },
         }
     }
 
-    /// Reads `user:password@host:port;…`.
+    /// Reads `user:password@host:port;…`, where `at` is the place of the `@`.
     #[inline]
-    fn with_host(identity: &'a [u8]) -> Self {
-        let (userinfo, after) = match memchr(b'@', identity) {
+    fn with_host(identity: &'a [u8], at: Option<usize>) -> Self {
+        let (userinfo, after) = match at {
             Some(at) => (
                 identity.get(..at).unwrap_or_default(),
                 identity.get(at + 1..).unwrap_or_default(),
@@ -97,13 +86,16 @@ impl<'a> Uri<'a> {
             None => (&[][..], identity),
         };
         let host_end = match after {
-            [b'[', ..] => memchr(b']', after).map(|close| close + 1),
+            [b'[', ..] => after
+                .iter()
+                .position(|byte| *byte == b']')
+                .map(|close| close + 1),
             _ => after
                 .iter()
                 .position(|byte| matches!(byte, b':' | b';' | b'?' | b'>' | b',' | b' ' | b'\t')),
         };
         let (host, rest) = split(after, host_end);
-        let user = split(userinfo, memchr(b':', userinfo)).0;
+        let user = split(userinfo, userinfo.iter().position(|byte| *byte == b':')).0;
         let user_at_host = (user.len() == userinfo.len())
             .then(|| identity.get(..identity.len() - rest.len()))
             .flatten();
@@ -114,6 +106,26 @@ impl<'a> Uri<'a> {
             rest,
         }
     }
+
+    /// Takes all up to the parameters for the user.
+    fn without_host(identity: &'a [u8]) -> Self {
+        let end = identity
+            .iter()
+            .position(|byte| matches!(byte, b';' | b'?' | b'>'));
+        let (user, rest) = split(identity, end);
+        Self {
+            user,
+            host: &[],
+            user_at_host: None,
+            rest,
+        }
+    }
+}
+
+/// Where the user ends. A user may hold what ends a host, but no `>`.
+#[inline]
+fn find_at(identity: &[u8]) -> Option<usize> {
+    memchr2(b'@', b'>', identity).filter(|at| identity.get(*at) == Some(&b'@'))
 }
 
 enum Scheme {

@@ -165,11 +165,12 @@ impl<'r, 'c> Reader<'r, 'c> {
             }
             Header::ContentType if self.row.is_null(field::CONTENT_TYPE) => {
                 self.text(field::CONTENT_TYPE, value);
-                self.body_may_be_a_message = [&b"message/"[..], b"multipart/"].iter().any(|kind| {
-                    value
-                        .get(..kind.len())
-                        .is_some_and(|start| start.eq_ignore_ascii_case(kind))
-                });
+                // The quick look spares most bodies the comparisons.
+                self.body_may_be_a_message = matches!(value, [b'm' | b'M', ..])
+                    && [&b"message/"[..], b"multipart/"].iter().any(|kind| {
+                        let start = value.get(..kind.len());
+                        start.is_some_and(|start| start.eq_ignore_ascii_case(kind))
+                    });
             }
             Header::Authorization
                 if self.row.is_null(field::AUTHORIZATION) && !value.is_empty() =>

@@ -742,3 +742,6 @@ fn write_rows<E: From<ArrowError>>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,7 +51,7 @@ fn refuses_each_way_to_break_the_contract() {
             |p| p.verdicts[1] = 3,
             "item 1 has the verdict 3, which the description does not name",
         ),
-        (|p| drop(p.cells.pop()), "5 cells for 2 rows of 3 fields"),
+        (|p| p.cells.truncate(5), "5 cells for 2 rows of 3 fields"),
         (|p| p.items.push(0), "6 cells for 3 rows of 3 fields"),
         (|p| p.verdicts[0] = 1, "item 0 has the verdict 1 and 2 rows"),
         (|p| p.verdicts[1] = 0, "item 1 has the verdict 0 and 0 rows"),

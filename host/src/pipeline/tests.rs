@@ -1,0 +1,323 @@
+use super::*;
+use crate::{
+    checked::{RowShape, Violation},
+    contained::{Parse, ParserSource, Route, RouterSource},
+    sandbox::{ComponentError, Fault},
+};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, TimestampMicrosecondType, UInt32Type};
+use heplake_sdk::{
+    Batch, Column, Description, Field, Member, Packet, Parser, RouteBatch, RouteRow, Router,
+    RouterDescription, Rows, TableDescription, Verdict,
+};
+use std::net::SocketAddr;
+
+const RECEIVED: u64 = 1_795_305_600_000_000;
+
+/// An envelope of text: `type|time|payload`; `!` is refused, a blank set aside.
+#[derive(Default)]
+struct Wrapped;
+
+impl Parser for Wrapped {
+    fn describe(&self) -> Description {
+        let fields = [
+            ("version", Kind::Number), ("protocol", Kind::Number), ("src_ip", Kind::Address),
+            ("dst_ip", Kind::Address), ("src_port", Kind::Number), ("dst_port", Kind::Number),
+            ("timestamp", Kind::Time), ("proto_type", Kind::Number), ("node_id", Kind::Text),
+            ("correlation_id", Kind::Text), ("payload", Kind::Bytes), ("vlan", Kind::Number),
+        ];
+        Description::new("wrapped", "0.1.0", Accepts::Datagrams)
+            .fields(fields.map(|(name, kind)| Field::new(name, kind)))
+            .refuses(["torn"])
+            .sets_aside(["blank"])
+    }
+
+    fn parse(&mut self, packet: &Packet<'_>, rows: &mut Rows<'_>) -> Verdict {
+        match packet.bytes {
+            b" " => return Verdict::named(1),
+            [b'!', ..] => return Verdict::named(0),
+            _ => {}
+        }
+        let mut parts = packet.bytes.splitn(3, |byte| *byte == b'|');
+        let mut number = || -> Option<u64> {
+            std::str::from_utf8(parts.next()?).ok()?.parse().ok()
+        };
+        let (proto_type, time) = (number(), number());
+        let mut row = rows.row();
+        row.number(0, 3);
+        row.text(2, [10, 0, 0, 1]);
+        if let Some(time) = time {
+            row.number(6, time);
+        }
+        if let Some(proto_type) = proto_type {
+            row.number(7, proto_type);
+        }
+        row.text(10, parts.next().unwrap_or_default());
+        row.number(11, 7);
+        Verdict::PARSED
+    }
+}
+
+/// A parser of words: each is a row. `?` is not its, `!` refused.
+#[derive(Default)]
+struct Words;
+
+impl Parser for Words {
+    fn describe(&self) -> Description {
+        Description::new("words", "0.1.0", Accepts::ProtocolTypes(vec![1]))
+            .context(["vlan"])
+            .fields([Field::new("word", Kind::Text), Field::new("vlan", Kind::Number)])
+            .refuses(["shouting"])
+    }
+
+    fn parse(&mut self, packet: &Packet<'_>, rows: &mut Rows<'_>) -> Verdict {
+        match packet.bytes {
+            b"?" => return Verdict::NOT_MINE,
+            b"!" => return Verdict::named(0),
+            _ => {}
+        }
+        for word in packet.bytes.split(|byte| *byte == b' ') {
+            let mut row = rows.row();
+            row.text(0, word);
+            row.number(1, packet.context_number(0).unwrap_or(0));
+        }
+        Verdict::PARSED
+    }
+}
+
+#[derive(Default)]
+struct ByLength;
+
+impl Router for ByLength {
+    fn describe(&self) -> RouterDescription {
+        let column = |name: &str, column_type: &str, from: &[&str]| Column {
+            name: name.into(),
+            column_type: column_type.into(),
+            from: from.iter().map(|from| (*from).into()).collect(),
+            members: Vec::new(),
+        };
+        let table = |name: &str| TableDescription {
+            name: name.into(),
+            columns: vec![
+                column("uuid", "VARCHAR", &["host.uuid"]),
+                column("date", "DATE", &["host.date"]),
+                column("timestamp", "TIMESTAMP", &["host.timestamp"]),
+                column("word", "VARCHAR", &["payload.word"]),
+                column("src_ip", "VARCHAR", &["envelope.src_ip"]),
+                column("vlan", "UINTEGER", &["payload.vlan"]),
+                Column {
+                    members: vec![
+                        Member { key: "again".into(), from: vec!["payload.word".into()] },
+                        Member { key: "*".into(), from: vec!["envelope.*".into()] },
+                    ],
+                    ..column("data_extra", "JSON", &[])
+                },
+            ],
+        };
+        RouterDescription {
+            name: "by-length".into(),
+            version: "0.1.0".into(),
+            routes: "words".into(),
+            reads: vec!["word".into()],
+            tables: vec![table("short_words"), table("long_words")],
+        }
+    }
+
+    fn route(&mut self, row: &RouteRow<'_>) -> u32 {
+        u32::from(row.text(0).is_some_and(|word| word.len() > 3))
+    }
+}
+
+struct NativeSource<T>(T, ComponentDigest);
+
+fn named(name: &str) -> ComponentDigest {
+    ComponentDigest { name: name.into(), version: "0.1.0".into(), digest: "d".into() }
+}
+
+impl<P: Parser + Send + 'static> ParserSource for NativeSource<(Description, fn() -> P)> {
+    fn description(&self) -> &Description {
+        &self.0.0
+    }
+    fn named(&self) -> &ComponentDigest {
+        &self.1
+    }
+    fn instantiate(&self) -> Result<Box<dyn Parse>, ComponentError> {
+        Ok(Box::new(Instance((self.0.1)())))
+    }
+}
+
+struct Instance<P>(P);
+
+impl<P: Parser + Send> Parse for Instance<P> {
+    fn parse(&mut self, items: &Items<'_>) -> Result<Checked, Fault> {
+        let batch = Batch {
+            bytes: items.bytes.into(),
+            ends: items.ends.into(),
+            received: items.received.into(),
+            context: items.context.into(),
+            context_bytes: items.context_bytes.into(),
+        };
+        let shape = RowShape::of(&self.0.describe()).unwrap();
+        let parsed = heplake_sdk::run(&mut self.0, &batch);
+        Checked::new(parsed, items.ends, &shape).map_err(Fault::Violation)
+    }
+}
+
+struct RouterOf(RouterDescription, ComponentDigest);
+
+impl RouterSource for RouterOf {
+    fn description(&self) -> &RouterDescription {
+        &self.0
+    }
+    fn named(&self) -> &ComponentDigest {
+        &self.1
+    }
+    fn instantiate(&self) -> Result<Box<dyn Route>, ComponentError> {
+        Ok(Box::new(Instance(ByLength)))
+    }
+}
+
+impl Route for Instance<ByLength> {
+    fn route(&mut self, bytes: &[u8], cells: &[u64], rows: u32) -> Result<Vec<u32>, Fault> {
+        if bytes.contains(&b'#') {
+            return Err(Fault::Violation(Violation::RouteCount { found: 0, expected: 1 }));
+        }
+        Ok(heplake_sdk::route(&mut self.0, &RouteBatch { bytes, cells, rows }))
+    }
+}
+
+fn contain<P: Parser + Send + 'static>(name: &str) -> ContainedParser {
+    let make: fn() -> P = P::default;
+    let source = NativeSource((P::default().describe(), make), named(name));
+    ContainedParser::new(Box::new(source)).unwrap()
+}
+
+fn pipeline(store_keep_alives: bool) -> Pipeline {
+    let router = RouterOf(ByLength.describe(), named("by-length"));
+    let router = ContainedRouter::new(Box::new(router)).unwrap();
+    let parsers = vec![(contain::<Words>("words"), router)];
+    let window = TimeWindow::default();
+    Pipeline::new(contain::<Wrapped>("wrapped"), parsers, window, store_keep_alives, 1).unwrap()
+}
+
+/// Rows as `table date: column=value …`, without UUIDs and nulls.
+fn rows_of(pipeline: &mut Pipeline, packets: &[&[u8]]) -> Vec<String> {
+    let mut batch = PacketBatch::default();
+    for packet in packets {
+        batch.push(packet, RECEIVED, SocketAddr::from(([192, 0, 2, 9], 4000)));
+    }
+    let mut texts = Vec::new();
+    let write = |rows: TableRows<'_>| -> Result<(), ArrowError> {
+        for row in 0..rows.rows.num_rows() {
+            let cells = rows.rows.schema().fields().iter().zip(rows.rows.columns())
+                .filter(|(field, array)| field.name() != "uuid" && array.is_valid(row))
+                .map(|(field, array)| format!(" {}={}", field.name(), value(array, row)))
+                .collect::<String>();
+            texts.push(format!("{} {}:{cells}", rows.plan.table().name, rows.date));
+        }
+        Ok(())
+    };
+    pipeline.process(batch, write).unwrap();
+    texts
+}
+
+fn value(array: &dyn Array, row: usize) -> String {
+    match array.data_type() {
+        DataType::BinaryView => String::from_utf8_lossy(array.as_binary_view().value(row)).into(),
+        DataType::UInt32 => array.as_primitive::<UInt32Type>().value(row).to_string(),
+        _ => {
+            let time = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            if time == RECEIVED as i64 { "received".into() } else { time.to_string() }
+        }
+    }
+}
+
+#[test]
+fn packets_in_are_rows_out() {
+    let extra = r#""version":3,"proto_type":1,"vlan":7"#;
+    let extra_of_words =
+        |word: &str| format!(r#"{{"again":"{word}","version":3,"proto_type":1,"vlan":7}}"#);
+    let cases: &[(&[&[u8]], Vec<String>)] = &[
+        (&[], vec![]),
+        // Two rows of one packet, to two tables.
+        (&[b"1||Hi there"], vec![
+            format!("short_words 2026-11-22: timestamp=received word=Hi src_ip=10.0.0.1 vlan=7 data_extra={}", extra_of_words("Hi")),
+            format!("long_words 2026-11-22: timestamp=received word=there src_ip=10.0.0.1 vlan=7 data_extra={}", extra_of_words("there")),
+        ]),
+        // No parser for the type; a parser that says it is not its.
+        (&[b"9||bytes"], vec![
+            r#"hep_proto_9_default 2026-11-22: timestamp=received src_ip=10.0.0.1 payload=bytes data_extra={"version":3,"proto_type":9,"vlan":7}"#.into(),
+        ]),
+        (&[b"1||?"], vec![
+            format!("hep_proto_1_default 2026-11-22: timestamp=received src_ip=10.0.0.1 payload=? data_extra={{{extra}}}"),
+        ]),
+        // A router that faults on one of two rows: the payload is kept whole.
+        (&[b"1||a #"], vec![
+            format!("short_words 2026-11-22: timestamp=received word=a src_ip=10.0.0.1 vlan=7 data_extra={}", extra_of_words("a")),
+            format!("hep_proto_1_default 2026-11-22: timestamp=received src_ip=10.0.0.1 payload=a # data_extra={{{extra}}}"),
+        ]),
+        // Refused by the envelope, and by the parser; set aside.
+        (&[b"!\xff", b" "], vec![
+            "hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=torn component=wrapped@0.1.0 sha256:d payload=!\u{fffd} data_extra={}".into(),
+        ]),
+        (&[b"1||!"], vec![
+            format!("hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=shouting proto_type=1 component=words@0.1.0 sha256:d src_ip=10.0.0.1 payload=! data_extra={{\"version\":3,\"vlan\":7}}"),
+        ]),
+        // A type that HEP cannot have.
+        (&[b"256||x"], vec![
+            "hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=proto_type_out_of_range proto_type=256 component=wrapped@0.1.0 sha256:d src_ip=10.0.0.1 payload=256||x data_extra={\"version\":3,\"vlan\":7}".into(),
+        ]),
+        // Not UTF-8: readable in the column, exact in data_extra.
+        (&[b"9||a\xffb"], vec![
+            "hep_proto_9_default 2026-11-22: timestamp=received src_ip=10.0.0.1 payload=a\u{fffd}b data_extra={\"version\":3,\"proto_type\":9,\"payload_base64\":\"Yf9i\",\"vlan\":7}".into(),
+        ]),
+    ];
+    for (packets, expected) in cases {
+        assert_eq!(rows_of(&mut pipeline(false), packets), *expected);
+    }
+}
+
+#[test]
+fn keep_alives_are_stored_if_configured() {
+    let rows = rows_of(&mut pipeline(true), &[b" "]);
+    assert!(rows[0].contains("hep_rejected") && rows[0].contains("reason=blank"), "{rows:?}");
+}
+
+#[test]
+fn rows_go_to_the_date_of_their_packet_and_impossible_times_to_that_of_arrival() {
+    let day = 86_400_000_000;
+    let packet = |time: u64| format!("9|{time}|x").into_bytes();
+    let packets = [
+        packet(RECEIVED - day),
+        packet(RECEIVED),
+        packet(RECEIVED - day + 1),
+        packet(1),
+        packet(RECEIVED + 2 * day),
+        packet(u64::MAX - 1),
+        packet(0),
+    ];
+    let packets: Vec<&[u8]> = packets.iter().map(Vec::as_slice).collect();
+    let rows = rows_of(&mut pipeline(false), &packets);
+    let found: Vec<(&str, bool)> = rows
+        .iter()
+        .map(|row| {
+            let date = row.split([' ', ':']).nth(1).unwrap();
+            (date, row.contains("\"original_timestamp\":"))
+        })
+        .collect();
+    let (today, yesterday) = ("2026-11-22", "2026-11-21");
+    assert_eq!(found, [
+        (yesterday, false), (yesterday, false), (today, false),
+        (today, true), (today, true), (today, true), (today, true),
+    ]);
+}
+
+#[test]
+fn uuids_are_of_version_7_and_rise_with_arrival() {
+    let mut pipeline = pipeline(false);
+    let mut uuids = Uuids { random: &mut pipeline.random, counter: &mut pipeline.counter };
+    let made: Vec<Uuid> = (0..10_000u64).map(|n| uuids.next(RECEIVED + n / 5000 * 1000)).collect();
+    assert!(made.iter().all(|uuid| uuid.get_version_num() == 7));
+    let texts: Vec<String> = made.iter().map(Uuid::to_string).collect();
+    assert!(texts.is_sorted_by(|a, b| a < b));
+}

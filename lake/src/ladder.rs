@@ -241,7 +241,8 @@ fn seconds(difference_us: i64) -> String {
 
 /// The text with everything escaped that would move a cursor, change a terminal or turn the
 /// direction of what follows.
-fn printable(text: &str) -> String {
+#[must_use]
+pub fn printable(text: &str) -> String {
     let acts = |c: char| {
         c.is_control()
             || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}')
@@ -261,7 +262,8 @@ fn printable(text: &str) -> String {
 }
 
 /// The beginning of a text, at most `columns` wide, and `…` where something is missing.
-fn truncated(text: &str, columns: usize) -> String {
+#[must_use]
+pub fn truncated(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.into();
     }

@@ -29,6 +29,12 @@ mod tables;
 
 mod database;
 
+mod configuration;
+pub mod http;
+pub mod ladder;
+pub mod replay;
+pub mod watcher;
+
 pub use answer::Answer;
 pub use catalog::TableConflict;
 pub use database::DatabaseError;

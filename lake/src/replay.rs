@@ -163,7 +163,9 @@ impl Replay {
 }
 
 impl Transport {
-    fn name(self) -> &'static str {
+    /// `udp` or `tcp`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",

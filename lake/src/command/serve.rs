@@ -1,0 +1,101 @@
+//! `heplake serve` and `heplake lake`: the lake as a service, with or without an edge.
+
+use heplake_host::{
+    configuration::{Configuration, EdgeSettings, http_address},
+    http,
+    process::Failure,
+    service::{catch_signals, drain_edge, start_edge, start_telemetry},
+};
+use heplake_lake::{
+    Lake, LakeSettings,
+    http::{Api, HostGuard, routes},
+    watcher::Watcher,
+};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Which halves of Heplake run in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halves {
+    Both,
+    Lake,
+}
+
+pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result<(), Failure> {
+    let edge_settings = match halves {
+        Halves::Both => Some(EdgeSettings::resolve(configuration)?),
+        Halves::Lake => None,
+    };
+    let settings = LakeSettings::resolve(configuration)?;
+    let http = http_address(configuration)?;
+    let metrics = start_telemetry(configuration)?;
+    let mut signals = catch_signals()?;
+
+    let listener = http::bind(http).await?;
+    let lake = open(settings.clone()).await?;
+    let (edge, edge_state) = match edge_settings {
+        Some(settings) => {
+            let (edge, state) = start_edge(settings, metrics.clone()).await?;
+            (Some(edge), Some(state))
+        }
+        None => (None, None),
+    };
+    let stop_watching = CancellationToken::new();
+    let watcher = Watcher::new();
+    let watching = tokio::spawn(Arc::clone(&watcher).run(
+        Arc::clone(&lake),
+        settings.register_interval,
+        stop_watching.clone(),
+    ));
+    let stop_http = CancellationToken::new();
+    let server = http.and_then(|address| {
+        let api = Api::new(lake, watcher, edge_state, metrics);
+        let routes = routes(api, HostGuard::of(address));
+        http::spawn(listener, routes, &stop_http)
+    });
+
+    let signal = signals.next().await;
+    tracing::info!(
+        signal,
+        "stopping: writing and registering what was received"
+    );
+    stop_http.cancel();
+    let drained = signals
+        .drain(async {
+            let drained = match edge {
+                Some(edge) => drain_edge(edge).await,
+                None => Ok(()),
+            };
+            // What the edge has just committed is registered before the end.
+            stop_watching.cancel();
+            let watched = watching.await;
+            drained.and(watched.map_err(|error| {
+                Failure::of(
+                    "what was written could not be registered; the next start does",
+                    &error,
+                )
+            }))
+        })
+        .await;
+    drop(server);
+    drained??;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn open(settings: LakeSettings) -> Result<Arc<Lake>, Failure> {
+    let (catalog, data) = (settings.catalog_path.clone(), settings.data_path.clone());
+    let opened = tokio::task::spawn_blocking(move || Lake::open(&settings)).await;
+    let lake = opened
+        .map_err(|error| Failure::of("the lake cannot be opened", &error))?
+        .map_err(|error| {
+            let what = format!(
+                "the lake cannot be opened (data_dir, or ducklake.catalog_path and ducklake.data_path, say where it is: now {} and {})",
+                catalog.display(),
+                data.display()
+            );
+            Failure::of(&what, &error)
+        })?;
+    tracing::info!(catalog_path = %catalog.display(), data_path = %data.display(), "lake opened");
+    Ok(Arc::new(lake))
+}

@@ -1,0 +1,285 @@
+//! `heplake sql`: asks a running lake, over HTTP.
+
+use super::print;
+use clap::{Args, ValueEnum};
+use heplake_host::{
+    configuration::{Configuration, http_address},
+    process::Failure,
+};
+use heplake_lake::ladder::{printable, truncated};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::{
+    io::Read,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
+use unicode_width::UnicodeWidthStr;
+
+/// How long the lake may take to accept a connection. Its answer has the lake's deadline.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Widest cell of a table; payloads would push everything else out of sight.
+const CELL_COLUMNS_MAX: usize = 60;
+
+/// Largest statement that is read from standard input, in bytes: more than the lake takes.
+const STATEMENT_BYTES_MAX: u64 = 2 << 20;
+
+/// Largest answer that is read, in bytes: more than the lake gives.
+const ANSWER_BYTES_MAX: u64 = 4 << 30;
+
+/// Arguments of `heplake sql`.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+        heplake sql \"SELECT * FROM hep_proto_1_call ORDER BY timestamp DESC\" --limit 20\n  \
+        heplake sql --format csv \"SELECT date, count(*) FROM hep_proto_1_call GROUP BY ALL\" > calls.csv\n  \
+        heplake sql - < report.sql")]
+pub(crate) struct SqlArguments {
+    /// One SELECT; `-` reads it from standard input
+    #[arg(value_name = "SQL")]
+    sql: String,
+    /// Most rows to give [default: the lake's]
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<usize>,
+    /// How the rows are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// The lake to ask [default: http.host and http.port of the configuration]
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// Aligned columns; long cells are cut
+    Table,
+    Csv,
+    Ndjson,
+    Json,
+}
+
+impl Format {
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Table | Self::Json => "application/json",
+            Self::Csv => "text/csv",
+            Self::Ndjson => "application/x-ndjson",
+        }
+    }
+}
+
+/// An answer, as the lake gives it in JSON.
+#[derive(Deserialize)]
+struct Answer {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Value>>,
+    truncated: bool,
+    elapsed_ms: f64,
+}
+
+#[derive(Deserialize)]
+struct Column {
+    name: String,
+}
+
+pub(crate) fn run(arguments: &SqlArguments, configuration: &Configuration) -> Result<(), Failure> {
+    let server = match &arguments.server {
+        Some(server) => server.trim_end_matches('/').to_string(),
+        None => configured_server(configuration)?,
+    };
+    let body = ask(&server, &statement(&arguments.sql)?, arguments)?;
+    match arguments.format {
+        Format::Table => {
+            let answer: Answer = serde_json::from_slice(&body)
+                .map_err(|error| Failure::of(&format!("{server} is no Heplake"), &error))?;
+            print(table(&answer))?;
+            eprintln!("{}", summary(&answer));
+            Ok(())
+        }
+        Format::Json => print([body, b"\n".to_vec()].concat()),
+        Format::Csv | Format::Ndjson => print(body),
+    }
+}
+
+fn statement(argument: &str) -> Result<String, Failure> {
+    if argument != "-" {
+        return Ok(argument.into());
+    }
+    let mut sql = String::new();
+    std::io::stdin()
+        .take(STATEMENT_BYTES_MAX)
+        .read_to_string(&mut sql)
+        .map_err(|error| Failure::of("standard input cannot be read", &error))?;
+    Ok(sql)
+}
+
+/// Where the lake of this configuration serves: on all addresses means here, too.
+fn configured_server(configuration: &Configuration) -> Result<String, Failure> {
+    let address = http_address(configuration)?.ok_or_else(|| {
+        Failure::Usage(
+            "http.enable is false, so that no lake answers; --server names another".into(),
+        )
+    })?;
+    let ip: IpAddr = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Ok(format!("http://{}", SocketAddr::new(ip, address.port())))
+}
+
+fn ask(server: &str, sql: &str, arguments: &SqlArguments) -> Result<Vec<u8>, Failure> {
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .build()
+        .into();
+    let unreachable = |error: ureq::Error| {
+        let what = format!(
+            "no Heplake answers at {server}; start one with `heplake serve`, or name another with --server"
+        );
+        Failure::of(&what, &error)
+    };
+    let mut response = agent
+        .post(format!("{server}/api/v1/sql"))
+        .header("accept", arguments.format.media_type())
+        .send_json(json!({ "sql": sql, "limit": arguments.limit }))
+        .map_err(unreachable)?;
+    let status = response.status();
+    let body = response
+        .body_mut()
+        .with_config()
+        .limit(ANSWER_BYTES_MAX)
+        .read_to_vec()
+        .map_err(unreachable)?;
+    if status.is_success() {
+        return Ok(body);
+    }
+    let said: Option<Value> = serde_json::from_slice(&body).ok();
+    let message = said
+        .as_ref()
+        .and_then(|said| said.pointer("/error/message")?.as_str());
+    Err(Failure::Failed(match message {
+        Some(message) => message.into(),
+        None => format!("{server} answered {status}: is it a Heplake?"),
+    }))
+}
+
+/// Columns as wide as their widest cell; numbers to the right.
+fn table(answer: &Answer) -> String {
+    let head: Vec<String> = answer
+        .columns
+        .iter()
+        .map(|column| cell(&column.name))
+        .collect();
+    let rows: Vec<Vec<String>> = answer
+        .rows
+        .iter()
+        .map(|row| row.iter().map(shown).collect())
+        .collect();
+    let widths: Vec<usize> = head
+        .iter()
+        .enumerate()
+        .map(|(place, name)| {
+            let cells = rows.iter().filter_map(|row| row.get(place));
+            cells
+                .map(|cell| cell.width())
+                .fold(name.width(), usize::max)
+        })
+        .collect();
+    let mut text = String::new();
+    line(
+        &mut text,
+        head.iter().map(|name| (name.as_str(), false)),
+        &widths,
+    );
+    let rules: Vec<_> = widths.iter().map(|&width| "-".repeat(width)).collect();
+    line(
+        &mut text,
+        rules.iter().map(|rule| (rule.as_str(), false)),
+        &widths,
+    );
+    for (row, values) in rows.iter().zip(&answer.rows) {
+        let cells = row.iter().zip(values);
+        let cells = cells.map(|(cell, value)| (cell.as_str(), value.is_number()));
+        line(&mut text, cells, &widths);
+    }
+    text
+}
+
+fn line<'c>(text: &mut String, cells: impl Iterator<Item = (&'c str, bool)>, widths: &[usize]) {
+    for ((cell, to_the_right), width) in cells.zip(widths) {
+        let fill = " ".repeat(width - cell.width().min(*width));
+        if to_the_right {
+            text.push_str(&fill);
+        }
+        text.push_str(cell);
+        if !to_the_right {
+            text.push_str(&fill);
+        }
+        text.push_str("  ");
+    }
+    text.truncate(text.trim_end_matches(' ').len());
+    text.push('\n');
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => cell(text),
+        value => cell(&value.to_string()),
+    }
+}
+
+fn cell(text: &str) -> String {
+    // Cut first: escaping a payload of 64 KiB to show its beginning is waste.
+    let beginning: String = text.chars().take(CELL_COLUMNS_MAX + 1).collect();
+    truncated(&printable(&beginning), CELL_COLUMNS_MAX)
+}
+
+fn summary(answer: &Answer) -> String {
+    let rows = match answer.rows.len() {
+        1 => "1 row".into(),
+        count => format!("{count} rows"),
+    };
+    let more = if answer.truncated {
+        "; there are more, --limit raises the limit"
+    } else {
+        ""
+    };
+    format!("({rows}, {:.1} ms{more})", answer.elapsed_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_aligned_and_safe_to_print() {
+        let answer: Answer = serde_json::from_value(json!({
+            "columns": [{"name": "method", "type": "VARCHAR"}, {"name": "n", "type": "BIGINT"}],
+            "rows": [["INVITE", 7], [null, 1234], ["漢\u{1b}[2J", null]],
+            "truncated": true,
+            "elapsed_ms": 1.26,
+        }))
+        .unwrap();
+        assert_eq!(
+            table(&answer),
+            "method        n\n\
+             -----------  ----\n\
+             INVITE          7\n\
+             \x20            1234\n\
+             漢\\u{1b}[2J\n"
+        );
+        assert_eq!(
+            summary(&answer),
+            "(3 rows, 1.3 ms; there are more, --limit raises the limit)"
+        );
+    }
+
+    #[test]
+    fn a_cell_is_cut_where_it_is_too_wide() {
+        assert_eq!(cell(&"x".repeat(100_000)).width(), CELL_COLUMNS_MAX);
+        assert_eq!(cell("ab"), "ab");
+    }
+}

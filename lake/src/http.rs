@@ -1,0 +1,222 @@
+//! HTTP of the lake: queries in, answers out, as JSON, CSV, NDJSON, Arrow or text.
+//!
+//! ```text
+//!  request ─▶ parameters, checked ─▶ Lake (blocking, bounded) ─▶ Answer ─▶ body by Accept
+//!                 └─▶ error ◀──────────────┘   one table from errors to status codes
+//! ```
+
+mod error;
+mod format;
+mod guard;
+mod parameters;
+mod render;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use guard::HostGuard;
+
+use crate::{
+    Answer, Lake, QueryError,
+    ladder::{self, Step},
+    watcher::Watcher,
+};
+use axum::{
+    Extension, Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, Uri, header},
+    middleware,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use error::ApiError;
+use format::Format;
+use heplake_host::{
+    http::{EdgeState, render as render_metrics},
+    telemetry::Metrics,
+};
+use parameters::{CallParameters, Parameters, SqlRequest};
+use serde_json::json;
+use std::{sync::Arc, time::Instant};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+/// Largest body of a request: the longest SQL statement, and its JSON around it.
+const BODY_BYTES_MAX: usize = 2 << 20;
+
+/// Requests that use the lake at a time, running or waiting for their turn: each may hold a
+/// thread until the deadline. Further ones are told to come back.
+const REQUESTS_AT_ONCE: usize = 64;
+
+/// Width of a ladder when nobody says: two lanes or three, in a terminal of customary size.
+const LADDER_COLUMNS: usize = 120;
+
+/// The routes, as an error lists them.
+const ROUTES: &str = "GET /health, GET /metrics, GET /api/v1/tables, POST /api/v1/sql, \
+     GET /api/v1/search, GET /api/v1/calls/{session_id}";
+
+/// What the routes need.
+#[derive(Clone)]
+pub struct Api {
+    lake: Arc<Lake>,
+    watcher: Arc<Watcher>,
+    edge: Option<EdgeState>,
+    metrics: Metrics,
+    started: Instant,
+    free: Arc<Semaphore>,
+}
+
+impl Api {
+    /// Of a lake, and of the edge in the same process, if there is one.
+    #[must_use]
+    pub fn new(
+        lake: Arc<Lake>,
+        watcher: Arc<Watcher>,
+        edge: Option<EdgeState>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            lake,
+            watcher,
+            edge,
+            metrics,
+            started: Instant::now(),
+            free: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
+        }
+    }
+
+    /// Does what blocks, if a place is free. When the client goes away the work goes on to
+    /// its deadline, and keeps its place that long.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Lake) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let place = Arc::clone(&self.free)
+            .try_acquire_owned()
+            .map_err(|_| ApiError::too_many_requests(REQUESTS_AT_ONCE))?;
+        let lake = Arc::clone(&self.lake);
+        let done = spawn_blocking(move || {
+            let _place = place;
+            work(&lake)
+        });
+        done.await
+            .unwrap_or_else(|panic| Err(ApiError::ended_abnormally(&panic)))
+    }
+}
+
+/// The routes of a lake, guarded as `guard` says.
+pub fn routes(api: Api, guard: HostGuard) -> Router {
+    let guarded = Router::new()
+        .route("/api/v1/tables", get(tables))
+        .route("/api/v1/sql", post(sql))
+        .route("/api/v1/search", get(search))
+        .route("/api/v1/calls/{*session_id}", get(call))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(guard::check_host))
+        .layer(Extension(guard));
+    Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .merge(guarded)
+        .fallback(|uri: Uri| async move { ApiError::no_such_route(uri.path()) })
+        .method_not_allowed_fallback(|uri: Uri| async move { ApiError::wrong_method(uri.path()) })
+        .with_state(api)
+}
+
+async fn health(State(api): State<Api>) -> Response {
+    let registering = api.watcher.status();
+    let (code, status) = match &registering.error {
+        None => (StatusCode::OK, "ok"),
+        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "cannot register"),
+    };
+    let health = json!({
+        "status": status,
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_s": api.started.elapsed().as_secs(),
+        "lake": registering,
+        "edge": api.edge.as_ref().map(EdgeState::to_json),
+    });
+    (code, Json(health)).into_response()
+}
+
+async fn metrics(State(api): State<Api>) -> impl IntoResponse {
+    render_metrics(&api.metrics)
+}
+
+async fn tables(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> {
+    Parameters::of(&uri)?.finish()?;
+    let tables = api.ask(|lake| Ok(lake.tables()?)).await?;
+    Ok(Json(json!({ "tables": tables })).into_response())
+}
+
+async fn sql(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let format = Format::accepted(&headers, &Format::OF_ROWS)?;
+    guard::check_content_type(&headers)?;
+    let body = body.map_err(|refused| ApiError::body(&refused, BODY_BYTES_MAX))?;
+    let SqlRequest { sql, limit } = SqlRequest::parse(&body)?;
+    api.ask(move |lake| respond(&lake.sql(&sql, limit)?, format, LADDER_COLUMNS))
+        .await
+}
+
+async fn search(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, ApiError> {
+    let format = Format::accepted(&headers, &Format::OF_ROWS)?;
+    let search = Parameters::of(&uri)?.search()?;
+    api.ask(move |lake| respond(&lake.search(&search)?, format, LADDER_COLUMNS))
+        .await
+}
+
+async fn call(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    uri: Uri,
+    Path(session_id): Path<String>,
+) -> Result<Response, ApiError> {
+    let format = Format::accepted(&headers, &Format::OF_A_CALL)?;
+    let CallParameters { width } = Parameters::of(&uri)?.call()?;
+    api.ask(move |lake| {
+        let answer = lake.call(&session_id)?;
+        if answer.row_count() == 0 {
+            return Err(ApiError::no_such_call(&session_id));
+        }
+        respond(&answer, format, width.unwrap_or(LADDER_COLUMNS))
+    })
+    .await
+}
+
+/// An answer in the format that was asked for. JSON says itself whether it is cut; of the
+/// others a header does.
+fn respond(answer: &Answer, format: Format, width: usize) -> Result<Response, ApiError> {
+    let unprintable = |error: arrow::error::ArrowError| {
+        ApiError::from(QueryError::Internal(format!(
+            "the answer cannot be written as {}: {error}",
+            format.content_type()
+        )))
+    };
+    let body = match format {
+        Format::Json => render::json(answer),
+        Format::Ndjson => render::ndjson(answer),
+        Format::Csv => render::csv(answer),
+        Format::Arrow => render::arrow_stream(answer).map_err(unprintable)?,
+        Format::Text => {
+            let steps = answer.batches.iter().flat_map(Step::of_batch).collect();
+            ladder::draw(steps, width).into_bytes()
+        }
+    };
+    let truncated = if answer.truncated { "true" } else { "false" };
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), format.content_type()),
+        ("x-heplake-truncated", truncated),
+        // A call's data is nobody else's to keep.
+        (header::CACHE_CONTROL.as_str(), "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS.as_str(), "nosniff"),
+    ];
+    Ok((headers, body).into_response())
+}

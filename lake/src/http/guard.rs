@@ -93,7 +93,6 @@ mod tests {
             "localhost.evil.example",
             "127.0.0.1.nip.io:80",
             "?",
-            "127.0.0.1:x",
         ] {
             assert!(!names_this_machine(host), "{host}");
         }

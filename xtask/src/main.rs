@@ -93,23 +93,29 @@ fn run(task: &str, arguments: Vec<String>) -> Result<(), Failure> {
     }
 }
 
-/// Fuzzes for a time, from the seeds in `fuzz/seeds/<target>` where there are some.
+/// Fuzzes for a time, from what the captures of real senders hold.
 fn fuzz(workspace: &Workspace, target: &str, seconds: &str) -> Result<(), Failure> {
     let seconds: u32 = seconds
         .parse()
         .map_err(|_| Failure::Usage(format!("`{seconds}` is no number of seconds")))?;
-    let corpus = format!("fuzz/corpus/{target}");
-    let seeds = format!("fuzz/seeds/{target}");
-    std::fs::create_dir_all(workspace.path(&corpus))
-        .map_err(|error| Failure::Task(format!("cannot create {corpus}: {error}")))?;
-    let mut fuzz = Command::new(workspace, "cargo");
-    // `cargo +nightly` is rustup's, and only if Cargo did not fix the toolchain before.
-    fuzz.environment_remove("RUSTUP_TOOLCHAIN");
-    fuzz.args(["+nightly", "fuzz", "run", target, &corpus]);
-    if workspace.path(&seeds).is_dir() {
-        fuzz.arg(&seeds);
-    }
-    fuzz.arg("--")
+    let nightly = || {
+        let mut cargo = Command::new(workspace, "cargo");
+        // `+nightly` is for rustup, which heeds it only where no toolchain is fixed yet.
+        cargo.environment_remove("RUSTUP_TOOLCHAIN").arg("+nightly");
+        cargo
+    };
+    nightly()
+        .args(["run", "--quiet", "--manifest-path", "fuzz/Cargo.toml"])
+        .args(["--example", "seed"])
+        .run()?;
+    nightly()
+        .args(["fuzz", "run", target, "--"])
         .arg(format!("-max_total_time={seconds}"))
         .run()
+        .map_err(|failure| {
+            failure.and(
+                "If cargo-fuzz is missing: cargo install cargo-fuzz --locked; if the nightly \
+                 compiler is: rustup toolchain install nightly",
+            )
+        })
 }

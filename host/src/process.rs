@@ -34,7 +34,7 @@ impl Failure {
         let mut cause = error.source();
         while let Some(error) = cause {
             let said = error.to_string();
-            if !text.ends_with(&said) {
+            if !text.contains(&said) {
                 text.push_str(": ");
                 text.push_str(&said);
             }

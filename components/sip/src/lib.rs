@@ -18,6 +18,7 @@ mod configuration;
 mod header;
 mod message;
 mod not_sip;
+mod search;
 mod start_line;
 mod uri;
 mod value;

@@ -1,8 +1,9 @@
 //! Start lines: where a message begins, and what it is.
 
-use memchr::{memchr, memmem};
+use memchr::memmem;
 
 use crate::header::is_token;
+use crate::search::memchr;
 
 /// Octets of `SIP/2.0`.
 const VERSION: usize = 7;

@@ -2,8 +2,7 @@
 //!
 //! RFC 3261 sections 19.1 and 25.1, RFC 3966 (`tel:`), RFC 5031 (`urn:service:`).
 
-use memchr::memchr2;
-
+use crate::search::memchr2;
 use crate::value::{parameter, split_at_byte, trimmed};
 
 /// A `name-addr` or `addr-spec` with the parameters of its header.

@@ -1,6 +1,6 @@
 //! The syntax inside header values: blanks, lists, parameters, quoted strings.
 
-use memchr::{memchr, memchr2};
+use crate::search::{memchr, memchr2};
 
 /// `bytes` without blanks around them. Cheaper than for all ASCII white space, and a value
 /// has no line ends but a stray CR.

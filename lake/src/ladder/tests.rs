@@ -123,6 +123,18 @@ fn orders_a_transaction_within_a_millisecond() {
 }
 
 #[test]
+fn keeps_the_time_order_of_other_hops_within_a_millisecond() {
+    let steps = vec![
+        step(16, A, B, "INVITE"),
+        step(45, B, A, "100 Trying of INVITE"),
+        step(424, B, C, "INVITE SDP"),
+        step(425, C, B, "180 Ringing of INVITE"),
+        step(807, B, A, "180 Ringing of INVITE"),
+    ];
+    assert_eq!(order::by_time_and_transaction(steps.clone()), steps);
+}
+
+#[test]
 fn merges_parties_by_address_and_then_lists_them() {
     let many = |parties: u32, same_address: bool| -> Vec<Step> {
         (0..parties)

@@ -265,11 +265,15 @@ mod tests {
         .unwrap();
         assert_eq!(
             table(&answer),
-            "method        n\n\
-             -----------  ----\n\
-             INVITE          7\n\
-             \x20            1234\n\
-             漢\\u{1b}[2J\n"
+            [
+                "method       n",
+                "-----------  ----",
+                "INVITE          7",
+                "             1234",
+                "漢\\u{1b}[2J",
+                "",
+            ]
+            .join("\n")
         );
         assert_eq!(
             summary(&answer),

@@ -168,7 +168,7 @@ fn show(
         "\n{total} packets in, {total} rows out, queryable {:.1} s after the last was sent.",
         begun.elapsed().as_secs_f64()
     );
-    let session_id = longest_call(ports)?;
+    let session_id = instructive_call(ports)?;
     let ladder = http::get(
         ports.http,
         &format!("/api/v1/calls/{}", http::percent_encoded(&session_id)),
@@ -218,16 +218,18 @@ fn rows(ports: Ports) -> Result<BTreeMap<String, u64>, Failure> {
         .collect())
 }
 
-/// A call worth looking at: answered, ended, and seen once, not once by each of several senders.
-fn longest_call(ports: Ports) -> Result<String, Failure> {
+/// A call worth looking at: begun, answered and ended between several parties that differ by
+/// port, since most captures are of one machine.
+fn instructive_call(ports: Ports) -> Result<String, Failure> {
     let answer = http::post_json(
         ports.http,
         "/api/v1/sql",
         &json!({
             "sql": "SELECT session_id FROM homer_lake.hep_proto_1_call \
                     WHERE session_id IS NOT NULL GROUP BY session_id \
-                    HAVING count(DISTINCT method) >= 3 AND count(*) <= 24 \
-                    ORDER BY count(*) DESC, session_id LIMIT 1",
+                    HAVING count(DISTINCT src_ip) = 1 AND count(DISTINCT method) >= 3 \
+                    AND count(*) <= 24 \
+                    ORDER BY count(DISTINCT src_port) DESC, count(*) DESC, session_id LIMIT 1",
         }),
     )?;
     answer["rows"][0][0]

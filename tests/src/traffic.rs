@@ -188,3 +188,10 @@ pub fn hep3(
     packet[4..6].copy_from_slice(&length);
     packet
 }
+
+/// Now, µs since 1970.
+#[must_use]
+pub fn now_us() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as u64)
+}

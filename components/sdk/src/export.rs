@@ -90,7 +90,7 @@ macro_rules! export_parser {
                     received: Vec<u64>,
                     context: Vec<u64>,
                     context_bytes: Vec<u8>,
-                ) -> $crate::bindings::parser::heplake::capture::types::Parsed {
+                ) -> (Vec<u64>, Vec<u32>, Vec<u32>, Vec<u8>) {
                     let batch = $crate::Batch {
                         bytes: bytes.into(),
                         ends: ends.into(),
@@ -99,12 +99,7 @@ macro_rules! export_parser {
                         context_bytes: context_bytes.into(),
                     };
                     let parsed = STATE.with_borrow_mut(|state| state.parse(&batch));
-                    $crate::bindings::parser::heplake::capture::types::Parsed {
-                        cells: parsed.cells,
-                        items: parsed.items,
-                        verdicts: parsed.verdicts,
-                        scratch: parsed.scratch,
-                    }
+                    (parsed.cells, parsed.items, parsed.verdicts, parsed.scratch)
                 }
             }
 

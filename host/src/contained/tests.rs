@@ -9,7 +9,10 @@ struct Touchy;
 impl heplake_sdk::Parser for Touchy {
     fn describe(&self) -> Description {
         Description::new("touchy", "0.1.0", Accepts::Datagrams)
-            .fields([Field::new("text", Kind::Text), Field::new("made", Kind::Text)])
+            .fields([
+                Field::new("text", Kind::Text),
+                Field::new("made", Kind::Text),
+            ])
             .refuses(["empty"])
             .sets_aside(["blank"])
     }
@@ -41,7 +44,11 @@ impl Parse for Instance {
         if items.bytes.contains(&b'X') {
             return Err(Fault::Trap("unreachable".into()));
         }
-        let batch = Batch { bytes: items.bytes.into(), ends: items.ends.into(), ..Batch::default() };
+        let batch = Batch {
+            bytes: items.bytes.into(),
+            ends: items.ends.into(),
+            ..Batch::default()
+        };
         let parsed = heplake_sdk::run(&mut Touchy, &batch);
         let shape = RowShape::of(&heplake_sdk::Parser::describe(&Touchy)).unwrap();
         Checked::new(parsed, items.ends, &shape).map_err(Fault::Violation)
@@ -62,13 +69,21 @@ impl ParserSource for Source {
 }
 
 fn digest(name: &str) -> ComponentDigest {
-    ComponentDigest { name: name.into(), version: "0.1.0".into(), digest: "d".into() }
+    ComponentDigest {
+        name: name.into(),
+        version: "0.1.0".into(),
+        digest: "d".into(),
+    }
 }
 
 fn touchy() -> (ContainedParser, Arc<AtomicUsize>) {
     let made = Arc::new(AtomicUsize::new(0));
     let description = heplake_sdk::Parser::describe(&Touchy);
-    let source = Source { description, named: digest("touchy"), made: made.clone() };
+    let source = Source {
+        description,
+        named: digest("touchy"),
+        made: made.clone(),
+    };
     (ContainedParser::new(Box::new(source)).unwrap(), made)
 }
 
@@ -85,14 +100,25 @@ fn parse(items: &[&str]) -> Vec<String> {
         .collect();
     let received = vec![0; ends.len()];
     let (mut parser, _) = touchy();
-    let items = Items { bytes: bytes.as_bytes(), ends: &ends, received: &received, ..Items::default() };
+    let items = Items {
+        bytes: bytes.as_bytes(),
+        ends: &ends,
+        received: &received,
+        ..Items::default()
+    };
     let checked = parser.parse(&items);
     (0..ends.len())
         .map(|item| match parser.outcome(checked.verdicts(), item) {
             Outcome::Parsed => {
-                let row = checked.items().iter().position(|of| *of as usize == item).unwrap();
+                let row = checked
+                    .items()
+                    .iter()
+                    .position(|of| *of as usize == item)
+                    .unwrap();
                 let text = |field| {
-                    let text = checked.cell(row, field).resolve(bytes.as_bytes(), checked.scratch());
+                    let text = checked
+                        .cell(row, field)
+                        .resolve(bytes.as_bytes(), checked.scratch());
                     String::from_utf8(text.unwrap().to_vec()).unwrap()
                 };
                 format!("{}/{}", text(0), text(1))
@@ -109,9 +135,18 @@ fn a_fault_costs_only_the_item_that_caused_it() {
         (vec!["ab", "cd"], vec!["ab/ba", "cd/dc"]),
         (vec!["X"], vec![faulted]),
         (vec!["ab", "X", "cd"], vec!["ab/ba", faulted, "cd/dc"]),
-        (vec!["X", "ab", "cX", "", "?", "ef", " "], vec![
-            faulted, "ab/ba", faulted, "Refused(\"empty\")", "NotMine", "ef/fe", "Aside(\"blank\")",
-        ]),
+        (
+            vec!["X", "ab", "cX", "", "?", "ef", " "],
+            vec![
+                faulted,
+                "ab/ba",
+                faulted,
+                "Refused(\"empty\")",
+                "NotMine",
+                "ef/fe",
+                "Aside(\"blank\")",
+            ],
+        ),
         (vec!["X", "X", "X"], vec![faulted, faulted, faulted]),
         (vec![], vec![]),
     ] {
@@ -127,7 +162,11 @@ fn every_place_of_one_bad_item_among_many_is_found() {
         items[bad] = "X";
         let outcomes = parse(&items);
         for (item, outcome) in outcomes.iter().enumerate() {
-            assert_eq!(outcome.starts_with("Faulted"), item == bad, "{bad}: {item} {outcome}");
+            assert_eq!(
+                outcome.starts_with("Faulted"),
+                item == bad,
+                "{bad}: {item} {outcome}"
+            );
         }
     }
 }
@@ -135,11 +174,21 @@ fn every_place_of_one_bad_item_among_many_is_found() {
 #[test]
 fn an_instance_that_faulted_is_not_used_again() {
     let (mut parser, made) = touchy();
-    let good = Items { bytes: b"ab", ends: &[2], received: &[0], ..Items::default() };
+    let good = Items {
+        bytes: b"ab",
+        ends: &[2],
+        received: &[0],
+        ..Items::default()
+    };
     parser.parse(&good);
     parser.parse(&good);
     assert_eq!(made.load(Ordering::Relaxed), 1);
-    parser.parse(&Items { bytes: b"X", ends: &[1], received: &[0], ..Items::default() });
+    parser.parse(&Items {
+        bytes: b"X",
+        ends: &[1],
+        received: &[0],
+        ..Items::default()
+    });
     parser.parse(&good);
     assert_eq!(made.load(Ordering::Relaxed), 2);
 }
@@ -178,7 +227,10 @@ fn a_row_on_which_a_router_faults_has_no_table_and_the_others_have() {
     };
     let source = TouchyRouter(description, digest("touchy-router"));
     let mut router = ContainedRouter::new(Box::new(source)).unwrap();
-    assert_eq!(router.route(&[], &[0, 1, 9, 2], 4), [Some(0), Some(1), None, Some(2)]);
+    assert_eq!(
+        router.route(&[], &[0, 1, 9, 2], 4),
+        [Some(0), Some(1), None, Some(2)]
+    );
     assert_eq!(router.route(&[], &[9], 1), [None]);
     assert_eq!(router.route(&[], &[], 0), []);
 }

@@ -21,10 +21,18 @@ struct Wrapped;
 impl Parser for Wrapped {
     fn describe(&self) -> Description {
         let fields = [
-            ("version", Kind::Number), ("protocol", Kind::Number), ("src_ip", Kind::Address),
-            ("dst_ip", Kind::Address), ("src_port", Kind::Number), ("dst_port", Kind::Number),
-            ("timestamp", Kind::Time), ("proto_type", Kind::Number), ("node_id", Kind::Text),
-            ("correlation_id", Kind::Text), ("payload", Kind::Bytes), ("vlan", Kind::Number),
+            ("version", Kind::Number),
+            ("protocol", Kind::Number),
+            ("src_ip", Kind::Address),
+            ("dst_ip", Kind::Address),
+            ("src_port", Kind::Number),
+            ("dst_port", Kind::Number),
+            ("timestamp", Kind::Time),
+            ("proto_type", Kind::Number),
+            ("node_id", Kind::Text),
+            ("correlation_id", Kind::Text),
+            ("payload", Kind::Bytes),
+            ("vlan", Kind::Number),
         ];
         Description::new("wrapped", "0.1.0", Accepts::Datagrams)
             .fields(fields.map(|(name, kind)| Field::new(name, kind)))
@@ -39,9 +47,8 @@ impl Parser for Wrapped {
             _ => {}
         }
         let mut parts = packet.bytes.splitn(3, |byte| *byte == b'|');
-        let mut number = || -> Option<u64> {
-            std::str::from_utf8(parts.next()?).ok()?.parse().ok()
-        };
+        let mut number =
+            || -> Option<u64> { std::str::from_utf8(parts.next()?).ok()?.parse().ok() };
         let (proto_type, time) = (number(), number());
         let mut row = rows.row();
         row.number(0, 3);
@@ -66,7 +73,10 @@ impl Parser for Words {
     fn describe(&self) -> Description {
         Description::new("words", "0.1.0", Accepts::ProtocolTypes(vec![1]))
             .context(["vlan"])
-            .fields([Field::new("word", Kind::Text), Field::new("vlan", Kind::Number)])
+            .fields([
+                Field::new("word", Kind::Text),
+                Field::new("vlan", Kind::Number),
+            ])
             .refuses(["shouting"])
     }
 
@@ -107,8 +117,14 @@ impl Router for ByLength {
                 column("vlan", "UINTEGER", &["payload.vlan"]),
                 Column {
                     members: vec![
-                        Member { key: "again".into(), from: vec!["payload.word".into()] },
-                        Member { key: "*".into(), from: vec!["envelope.*".into()] },
+                        Member {
+                            key: "again".into(),
+                            from: vec!["payload.word".into()],
+                        },
+                        Member {
+                            key: "*".into(),
+                            from: vec!["envelope.*".into()],
+                        },
                     ],
                     ..column("data_extra", "JSON", &[])
                 },
@@ -131,7 +147,11 @@ impl Router for ByLength {
 struct NativeSource<T>(T, ComponentDigest);
 
 fn named(name: &str) -> ComponentDigest {
-    ComponentDigest { name: name.into(), version: "0.1.0".into(), digest: "d".into() }
+    ComponentDigest {
+        name: name.into(),
+        version: "0.1.0".into(),
+        digest: "d".into(),
+    }
 }
 
 impl<P: Parser + Send + 'static> ParserSource for NativeSource<(Description, fn() -> P)> {
@@ -180,9 +200,15 @@ impl RouterSource for RouterOf {
 impl Route for Instance<ByLength> {
     fn route(&mut self, bytes: &[u8], cells: &[u64], rows: u32) -> Result<Vec<u32>, Fault> {
         if bytes.contains(&b'#') {
-            return Err(Fault::Violation(Violation::RouteCount { found: 0, expected: 1 }));
+            return Err(Fault::Violation(Violation::RouteCount {
+                found: 0,
+                expected: 1,
+            }));
         }
-        Ok(heplake_sdk::route(&mut self.0, &RouteBatch { bytes, cells, rows }))
+        Ok(heplake_sdk::route(
+            &mut self.0,
+            &RouteBatch { bytes, cells, rows },
+        ))
     }
 }
 
@@ -197,7 +223,14 @@ fn pipeline(store_keep_alives: bool) -> Pipeline {
     let router = ContainedRouter::new(Box::new(router)).unwrap();
     let parsers = vec![(contain::<Words>("words"), router)];
     let window = TimeWindow::default();
-    Pipeline::new(contain::<Wrapped>("wrapped"), parsers, window, store_keep_alives, 1).unwrap()
+    Pipeline::new(
+        contain::<Wrapped>("wrapped"),
+        parsers,
+        window,
+        store_keep_alives,
+        1,
+    )
+    .unwrap()
 }
 
 /// Rows as `table date: column=value …`, without UUIDs and nulls.
@@ -209,7 +242,12 @@ fn rows_of(pipeline: &mut Pipeline, packets: &[&[u8]]) -> Vec<String> {
     let mut texts = Vec::new();
     let write = |rows: TableRows<'_>| -> Result<(), ArrowError> {
         for row in 0..rows.rows.num_rows() {
-            let cells = rows.rows.schema().fields().iter().zip(rows.rows.columns())
+            let cells = rows
+                .rows
+                .schema()
+                .fields()
+                .iter()
+                .zip(rows.rows.columns())
                 .filter(|(field, array)| field.name() != "uuid" && array.is_valid(row))
                 .map(|(field, array)| format!(" {}={}", field.name(), value(array, row)))
                 .collect::<String>();
@@ -227,7 +265,11 @@ fn value(array: &dyn Array, row: usize) -> String {
         DataType::UInt32 => array.as_primitive::<UInt32Type>().value(row).to_string(),
         _ => {
             let time = array.as_primitive::<TimestampMicrosecondType>().value(row);
-            if time == RECEIVED as i64 { "received".into() } else { time.to_string() }
+            if time == RECEIVED as i64 {
+                "received".into()
+            } else {
+                time.to_string()
+            }
         }
     }
 }
@@ -280,7 +322,10 @@ fn packets_in_are_rows_out() {
 #[test]
 fn keep_alives_are_stored_if_configured() {
     let rows = rows_of(&mut pipeline(true), &[b" "]);
-    assert!(rows[0].contains("hep_rejected") && rows[0].contains("reason=blank"), "{rows:?}");
+    assert!(
+        rows[0].contains("hep_rejected") && rows[0].contains("reason=blank"),
+        "{rows:?}"
+    );
 }
 
 #[test]
@@ -306,17 +351,30 @@ fn rows_go_to_the_date_of_their_packet_and_impossible_times_to_that_of_arrival()
         })
         .collect();
     let (today, yesterday) = ("2026-11-22", "2026-11-21");
-    assert_eq!(found, [
-        (yesterday, false), (yesterday, false), (today, false),
-        (today, true), (today, true), (today, true), (today, true),
-    ]);
+    assert_eq!(
+        found,
+        [
+            (yesterday, false),
+            (yesterday, false),
+            (today, false),
+            (today, true),
+            (today, true),
+            (today, true),
+            (today, true),
+        ]
+    );
 }
 
 #[test]
 fn uuids_are_of_version_7_and_rise_with_arrival() {
     let mut pipeline = pipeline(false);
-    let mut uuids = Uuids { random: &mut pipeline.random, counter: &mut pipeline.counter };
-    let made: Vec<Uuid> = (0..10_000u64).map(|n| uuids.next(RECEIVED + n / 5000 * 1000)).collect();
+    let mut uuids = Uuids {
+        random: &mut pipeline.random,
+        counter: &mut pipeline.counter,
+    };
+    let made: Vec<Uuid> = (0..10_000u64)
+        .map(|n| uuids.next(RECEIVED + n / 5000 * 1000))
+        .collect();
     assert!(made.iter().all(|uuid| uuid.get_version_num() == 7));
     let texts: Vec<String> = made.iter().map(Uuid::to_string).collect();
     assert!(texts.is_sorted_by(|a, b| a < b));

@@ -4,19 +4,12 @@ use super::engine::{Compiled, ComponentError, Engine, Fault, Limits, Running};
 use crate::checked::{Checked, RowShape};
 use heplake_format::ComponentDigest;
 use heplake_sdk::{Description, Parsed};
-use wasmtime::component::{ComponentType, Func, Lift};
+use wasmtime::component::Func;
 
 const WORLD: &str = "parser";
 
-/// `types.parsed` of `wit/heplake.wit`.
-#[derive(ComponentType, Lift)]
-#[component(record)]
-struct Returned {
-    cells: Vec<u64>,
-    items: Vec<u32>,
-    verdicts: Vec<u32>,
-    scratch: Vec<u8>,
-}
+/// What `parse` of `wit/heplake.wit` answers: cells, items, verdicts, scratch.
+type Returned = (Vec<u64>, Vec<u32>, Vec<u32>, Vec<u8>);
 
 type Params<'a> = (&'a [u8], &'a [u32], &'a [u64], &'a [u64], &'a [u8]);
 
@@ -115,12 +108,7 @@ impl Parser {
         context: &[u64],
         context_bytes: &[u8],
     ) -> Result<Checked, Fault> {
-        let (Returned {
-            cells,
-            items,
-            verdicts,
-            scratch,
-        },) = self
+        let ((cells, items, verdicts, scratch),): (Returned,) = self
             .running
             .call(&self.parse, (bytes, ends, received, context, context_bytes))?;
         let parsed = Parsed {

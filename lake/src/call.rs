@@ -44,7 +44,8 @@ const COLUMNS: [(&str, &str, &[&str]); 18] = [
 pub(crate) fn messages(readers: &Readers, session_id: &str) -> Result<Answer, QueryError> {
     let mut selects = Vec::new();
     for table in tables() {
-        // Not one SELECT with OR: either comparison alone is answered by Bloom filters.
+        // Not one SELECT with OR: only a comparison alone can reach statistics and Bloom
+        // filters of the files.
         let has_cid = has(&table, "cid");
         selects.push(select(&table, "session_id = ?"));
         if has_cid {

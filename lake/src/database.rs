@@ -4,6 +4,8 @@
 //! that answers queries and can neither write nor reach beyond the data files. Rows of the
 //! catalog cross as JSON, both ways: one parameter a statement, however many rows.
 
+mod type_name;
+
 use crate::{settings::LakeSettings, statement};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use duckdb::{Config, Connection};
@@ -50,7 +52,7 @@ pub enum DatabaseError {
 impl From<duckdb::Error> for DatabaseError {
     fn from(error: duckdb::Error) -> Self {
         /// Kinds of errors that are the statement's.
-        const STATEMENT: [&str; 12] = [
+        const STATEMENT: [&str; 13] = [
             "Parser",
             "Syntax",
             "Binder",
@@ -63,8 +65,12 @@ impl From<duckdb::Error> for DatabaseError {
             "Mismatch Type",
             "Permission",
             "Parameter Not Resolved",
+            "Constraint",
         ];
         let message = match error {
+            duckdb::Error::NulError(_) => {
+                return Self::Statement("text must not hold a NUL character".into());
+            }
             duckdb::Error::DuckDBFailure(_, Some(message)) => message,
             error => error.to_string(),
         };
@@ -75,7 +81,7 @@ impl From<duckdb::Error> for DatabaseError {
             Self::Interrupted
         } else if kind == "Out of Memory" {
             Self::OutOfMemory(message)
-        } else if STATEMENT.contains(&kind) {
+        } else if STATEMENT.contains(&kind) || message.contains("constraint failed") {
             Self::Statement(message)
         } else {
             Self::Internal(message)
@@ -248,24 +254,29 @@ impl Session {
             .query_row(statement::PARSE, [sql], |row| row.get(0))?)
     }
 
-    /// Starts a query and hands its batches on, one by one, while `more` says so.
+    /// Starts a query and hands its batches on, one by one, while `more` says so. Returns the
+    /// columns: their Arrow types, and DuckDB's names of their types.
     pub(crate) fn stream(
         &self,
         sql: &str,
         parameters: &[String],
         mut more: impl FnMut(RecordBatch) -> bool,
-    ) -> Result<SchemaRef, DatabaseError> {
+    ) -> Result<(SchemaRef, Vec<String>), DatabaseError> {
         let mut statement = self.connection.prepare(sql)?;
         let schema = statement
             .stream_arrow(duckdb::params_from_iter(parameters))?
             .get_schema();
+        let columns = 0..schema.fields().len();
+        let types =
+            columns.map(|index| type_name::type_name(&statement.column_logical_type(index)));
+        let types = types.collect();
         // Not by the iterator, which panics on an error in the middle.
         while let Some(batch) = statement.step()? {
             if !more(RecordBatch::from(&batch)) {
                 break;
             }
         }
-        Ok(schema)
+        Ok((schema, types))
     }
 
     pub(crate) fn interrupt(&self) -> Interrupt {

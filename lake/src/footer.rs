@@ -25,6 +25,8 @@ const FOOTER_BYTES_MAX: u64 = 16 << 20;
 /// and what it refuses.
 pub(crate) const TIMESTAMP_US: std::ops::RangeInclusive<i64> =
     -9_223_372_022_400_000_000..=9_223_372_036_854_775_806;
+/// Most rows of a file: sums over all files of a table then stay far from overflow.
+const RECORDS_MAX: u64 = 1 << 32;
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 /// Why a file cannot be a data file of its table.
@@ -60,8 +62,8 @@ pub enum FooterError {
         /// What the commit says.
         expected: &'static str,
     },
-    /// It cannot hold a negative number of rows.
-    #[error("its footer claims {0} rows")]
+    /// It cannot hold so many rows, or fewer than none.
+    #[error("its footer claims {0} rows, not 0 to {RECORDS_MAX}")]
     Rows(i64),
 }
 
@@ -153,7 +155,8 @@ impl Footer {
         let metadata =
             ParquetMetaDataReader::decode_metadata(tail.get(start..end).unwrap_or(tail))?;
         let rows = metadata.file_metadata().num_rows();
-        let record_count = u64::try_from(rows).map_err(|_| FooterError::Rows(rows))?;
+        let record_count = u64::try_from(rows).ok().filter(|rows| *rows <= RECORDS_MAX);
+        let record_count = record_count.ok_or(FooterError::Rows(rows))?;
         let schema = metadata.file_metadata().schema_descr();
         let mut names = BTreeSet::new();
         let mut columns = Vec::with_capacity(schema.num_columns() + 1);
@@ -214,8 +217,10 @@ impl ColumnFooter {
             let nulls = chunk.statistics().and_then(Statistics::null_count_opt);
             let nulls = nulls.and_then(|nulls| i64::try_from(nulls).ok());
             let is_empty = nulls.is_some_and(|nulls| nulls == group.num_rows());
-            sum.size_bytes += chunk.compressed_size();
-            sum.null_count = sum.null_count.zip(nulls).map(|(a, b)| a + b);
+            sum.size_bytes = sum
+                .size_bytes
+                .saturating_add(chunk.compressed_size().max(0));
+            sum.null_count = sum.null_count.zip(nulls).map(|(a, b)| a.saturating_add(b));
             sum.bounds = sum.bounds.and(match chunk.statistics() {
                 _ if is_empty => Bounds::Empty,
                 Some(Statistics::Int64(values)) if keeps_bounds(column.column_type) => {

@@ -1,7 +1,7 @@
 //! Queries: who answers them, for how long, and how much.
 
 use crate::{
-    answer::{Answer, duckdb_type},
+    answer::Answer,
     database::{DatabaseError, Session},
     settings::LakeSettings,
     statement::{Statement, StatementRefusal},
@@ -109,7 +109,7 @@ impl Readers {
         let started = Instant::now();
         let mut batches = Vec::new();
         let (mut rows, mut bytes, mut truncated) = (0, 0, false);
-        let schema = session.stream(sql, parameters, |batch: RecordBatch| {
+        let (schema, types) = session.stream(sql, parameters, |batch: RecordBatch| {
             let room = limit - rows;
             truncated = batch.num_rows() > room;
             let batch = if truncated {
@@ -124,11 +124,7 @@ impl Readers {
             !truncated
         })?;
         Ok(Answer {
-            types: schema
-                .fields()
-                .iter()
-                .map(|field| duckdb_type(field))
-                .collect(),
+            types,
             schema,
             batches,
             truncated,
@@ -151,7 +147,7 @@ impl Readers {
         let interrupt = session.interrupt();
         thread::scope(|scope| {
             let (done, watch) = mpsc::channel::<()>();
-            let watcher = scope.spawn(move || {
+            let watcher = thread::Builder::new().spawn_scoped(scope, move || {
                 let mut late = false;
                 let mut wait = left;
                 while watch.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
@@ -161,6 +157,9 @@ impl Readers {
                 }
                 late
             });
+            let watcher = watcher.map_err(|error| {
+                QueryError::Internal(format!("no thread to watch the deadline: {error}"))
+            })?;
             let outcome = work(&session);
             drop(done);
             let late = watcher.join().unwrap_or(false);

@@ -26,7 +26,7 @@ use tracing::warn;
 const COMMITS_AT_ONCE: usize = 256;
 const FILES_AT_ONCE: usize = 2000;
 /// Commits of one edge that are looked at before it is the turn of the next.
-const COMMITS_OF_AN_EDGE: usize = 64;
+const COMMITS_OF_AN_EDGE: usize = 256;
 /// A directory is listed again after this many times what its listing took: new commits
 /// are found by asking for the next one, listings find those behind a gap, and a directory
 /// of millions must not keep the store busy.
@@ -87,6 +87,9 @@ pub enum Refusal {
     /// Its tables do not fit the lake.
     #[error(transparent)]
     Table(#[from] TableConflict),
+    /// DuckDB does not take its tables or rows.
+    #[error("the lake does not take it: {0}")]
+    Lake(String),
     /// A file is not there.
     #[error("{0} is not in the store")]
     Absent(DataFilePath),
@@ -144,7 +147,7 @@ struct EdgeState {
 
 /// Why a commit was not checked to its end.
 enum Setback {
-    Refused(Refusal),
+    Refused(Box<Refusal>),
     Failed(RegisterError),
 }
 
@@ -189,7 +192,7 @@ impl Registrar {
                     Err(Setback::Refused(reason)) => {
                         registered
                             .refused
-                            .push(self.refuse(&edge, sequence, reason));
+                            .push(self.refuse(&edge, sequence, *reason));
                     }
                     Err(Setback::Failed(error)) => return Err(error),
                 }
@@ -271,9 +274,11 @@ impl Registrar {
             return Err(Refusal::Doubled(doubled).into());
         }
         let files = self.check_files(&commit)?;
-        self.catalog
-            .evolve(&commit.tables)?
-            .map_err(Refusal::from)?;
+        match self.catalog.evolve(&commit.tables) {
+            Ok(evolved) => evolved.map_err(Refusal::from)?,
+            Err(DatabaseError::Statement(message)) => return Err(Refusal::Lake(message).into()),
+            Err(error) => return Err(error.into()),
+        }
         Ok(NewCommit {
             edge: commit.edge,
             sequence,
@@ -292,13 +297,16 @@ impl Registrar {
                 Look::NotParquet(error) => return Err(Refusal::File { path, error }.into()),
             };
             let claim = |what, found, claimed| {
+                if found == claimed {
+                    return Ok(());
+                }
                 let path = file.path.clone();
-                (found == claimed).then_some(()).ok_or(Refusal::Claim {
+                Err(Setback::from(Refusal::Claim {
                     path,
                     what,
                     found,
                     claimed,
-                })
+                }))
             };
             claim("bytes", tail.file_size_bytes, file.file_size_bytes)?;
             // Reading the commit has made sure that it describes the table of each file.
@@ -330,7 +338,22 @@ impl Registrar {
         if commits.is_empty() {
             return Ok(());
         }
-        self.catalog.register(&commits)?;
+        match (self.catalog.register(&commits), commits.as_slice()) {
+            (Ok(()), _) => {}
+            (Err(DatabaseError::Statement(message)), [commit]) => {
+                let (edge, sequence) = (commit.edge.clone(), commit.sequence);
+                let refused = self.refuse(&edge, sequence, Refusal::Lake(message));
+                registered.refused.push(refused);
+                return Ok(());
+            }
+            // One of them is at fault: the others must not suffer.
+            (Err(DatabaseError::Statement(_)), _) => {
+                return commits
+                    .into_iter()
+                    .try_for_each(|commit| self.register(vec![commit], registered));
+            }
+            (Err(error), _) => return Err(error.into()),
+        }
         let files = commits.iter().flat_map(|commit| &commit.files);
         let rows = files.clone().map(|file| file.footer.record_count).sum();
         let (files, count) = (files.count() as u64, commits.len() as u64);
@@ -398,7 +421,7 @@ impl EdgeState {
 
 impl From<Refusal> for Setback {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
+        Self::Refused(Box::new(refusal))
     }
 }
 

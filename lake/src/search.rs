@@ -35,6 +35,8 @@ pub struct Search {
 
 /// Messages when nobody says how many.
 const LIMIT_DEFAULT: usize = 100;
+/// Most messages, beyond which a search is no help: ask by SQL.
+const LIMIT_MAX: usize = 1_000_000;
 /// Columns of the answer, which a table may lack.
 const COLUMNS: [&str; 17] = [
     "timestamp",
@@ -60,7 +62,11 @@ impl Search {
     /// Finds the newest.
     pub(crate) fn run(&self, readers: &Readers) -> Result<Answer, QueryError> {
         let (sql, parameters) = self.sql();
-        readers.answer(&sql, &parameters, Some(usize::MAX))
+        readers.answer(&sql, &parameters, Some(self.limit()))
+    }
+
+    fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX)
     }
 
     /// One SELECT over the tables that can hold a match.
@@ -74,7 +80,8 @@ impl Search {
                 None => parameters.truncate(start),
             }
         }
-        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
+        // One more than is wanted tells whether there are more.
+        let limit = self.limit() as u64 + 1;
         let sql = format!(
             "SELECT * FROM ({}) ORDER BY \"timestamp\" DESC, uuid DESC LIMIT {limit}",
             selects.join(" UNION ALL ")

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// Has DuckDB read a statement.
-pub(crate) const PARSE: &str = "SELECT json_serialize_sql(?)::VARCHAR";
+pub(crate) const PARSE: &str = "SELECT json_serialize_sql(?::VARCHAR)::VARCHAR";
 
 /// Longest statement that is read, in bytes.
 const STATEMENT_BYTES_MAX: usize = 1 << 20;
@@ -73,7 +73,9 @@ const QUERY_NODES: [&str; 4] = [
     "RECURSIVE_CTE_NODE",
     "CTE_NODE",
 ];
-/// Views of DuckDB's that are not of the lake and may be read.
+/// How names of DuckDB's own views begin: settings, secrets, logs, paths of files.
+const SYSTEM_PREFIXES: [&str; 3] = ["duckdb_", "pragma_", "pg_settings"];
+/// Views of DuckDB's that may be read nevertheless.
 const SYSTEM_VIEWS: [&str; 4] = [
     "duckdb_columns",
     "duckdb_schemas",
@@ -237,7 +239,10 @@ fn judge_table(
 ) -> Result<(), StatementRefusal> {
     let is_lake = |name: &str| name.eq_ignore_ascii_case(lake_name);
     let lower = table.to_ascii_lowercase();
-    let of_duckdb = lower.starts_with("duckdb_") && !SYSTEM_VIEWS.contains(&lower.as_str());
+    let of_duckdb = SYSTEM_PREFIXES
+        .iter()
+        .any(|prefix| lower.starts_with(prefix))
+        && !SYSTEM_VIEWS.contains(&lower.as_str());
     let known_schema = SCHEMAS.iter().any(|one| one.eq_ignore_ascii_case(schema));
     // `lake.table` names the lake where the schema stands.
     let in_reach = (catalog.is_empty() && is_lake(schema))

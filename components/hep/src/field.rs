@@ -4,7 +4,7 @@
 heplake_sdk::fields! {
     /// 1, 2 or 3.
     VERSION, "version", Number;
-    /// The sender's address family as sent: 2 IPv4, 10 IPv6 on Linux.
+    /// The address family as sent (2 IPv4, 10 IPv6 on Linux), if an address contradicts it.
     IP_FAMILY, "ip_family", Number;
     /// IP protocol: 17 UDP, 6 TCP, 132 SCTP, 22 TLS.
     PROTOCOL, "protocol", Number;

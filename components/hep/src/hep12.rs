@@ -112,7 +112,6 @@ impl<'a> Packet<'a> {
     /// Writes its row.
     pub(crate) fn write(&self, row: &mut Row<'_>) {
         row.number(field::VERSION, u64::from(self.version));
-        row.number(field::IP_FAMILY, u64::from(self.family));
         row.number(field::PROTOCOL, u64::from(self.protocol));
         row.text(field::SRC_IP, self.src_ip);
         row.text(field::DST_IP, self.dst_ip);

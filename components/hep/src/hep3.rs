@@ -76,12 +76,16 @@ impl<'a> Packet<'a> {
 
         row.number(field::VERSION, 3);
         let family = chunks.number(chunk::IP_FAMILY)?;
-        write_number(&mut row, field::IP_FAMILY, family);
-        if let Some(address) = self.address(family, chunk::SRC_IP4, chunk::SRC_IP6)? {
-            row.text(field::SRC_IP, address);
-        }
-        if let Some(address) = self.address(family, chunk::DST_IP4, chunk::DST_IP6)? {
-            row.text(field::DST_IP, address);
+        let source = self.address(family, chunk::SRC_IP4, chunk::SRC_IP6)?;
+        let destination = self.address(family, chunk::DST_IP4, chunk::DST_IP6)?;
+        let octets = if family == Some(FAMILY_IP4) { 4 } else { 16 };
+        for (address, field) in [(source, field::SRC_IP), (destination, field::DST_IP)] {
+            let Some(address) = address else { continue };
+            row.text(field, address);
+            // The addresses tell the family; only one that they contradict is news.
+            if address.len() != octets {
+                write_number(&mut row, field::IP_FAMILY, family);
+            }
         }
         for (kind, field) in [
             (chunk::IP_PROTOCOL, field::PROTOCOL),

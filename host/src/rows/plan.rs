@@ -440,7 +440,8 @@ impl Resolver<'_> {
                 let Some(rest) = field.name.strip_prefix(prefix) else {
                     continue;
                 };
-                if field.kind == Kind::Bytes || used.contains(&full.as_str()) {
+                let own = matches!(field.kind, Kind::Bytes | Kind::Time);
+                if own || used.contains(&full.as_str()) {
                     continue;
                 }
                 let source = match stage {

@@ -36,6 +36,8 @@ Where the bytes leave a choice, these were made:
   qop; every other value is `***`. Compare it by `credentials`, not as text.
 - A registration's contact, expires and user_agent stand in their columns and, as for the
   other SIP tables, in data_extra; so do response_code and the like.
+- What a table has no column for stands in data_extra, so that nothing is lost: cid of a
+  registration, ports and protocol of a log line, correlation_id of a DNS message.
 """
 
 import collections
@@ -308,7 +310,13 @@ def address(octets):
 def other_row(kind, envelope):
     cells = dict(envelope)
     cells["session_id"] = cells["cid"] = cells.pop("correlation")
-    return f"hep_proto_{kind}_default", cells
+    table = f"hep_proto_{kind}_default"
+    for name in ("protocol", "src_port", "dst_port"):
+        if name not in columns(table):
+            cells["data_extra"][name] = cells[name]
+    if not {"session_id", "cid"} & columns(table).keys():
+        cells["data_extra"]["correlation_id"] = cells["cid"]
+    return table, cells
 
 
 def sip_row(payload, envelope):
@@ -389,7 +397,7 @@ def sip_row(payload, envelope):
         "reason": headers.get("reason"),
         "session_id": headers.get("session-id"),
     }
-    for name in ("cseq_method", "caller", "callee", "aor"):
+    for name in ("cseq_method", "caller", "callee", "aor", "cid"):
         if name not in columns(table):
             cells["data_extra"][name] = cells[name]
     return table, cells

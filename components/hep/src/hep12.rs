@@ -42,7 +42,6 @@ const SKEW_MAX: u64 = 86_400 * 1_000_000;
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {
     version: u8,
-    family: u8,
     protocol: u8,
     src_ip: &'a [u8],
     dst_ip: &'a [u8],
@@ -98,7 +97,6 @@ impl<'a> Packet<'a> {
         };
         Ok(Self {
             version,
-            family: header[2],
             protocol: header[3],
             src_ip,
             dst_ip,

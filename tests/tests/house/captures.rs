@@ -17,8 +17,8 @@ fn sum<'a>(all: impl IntoIterator<Item = &'a BTreeMap<String, u64>>) -> BTreeMap
     total
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_capture_over_udp_gives_its_rows() {
+#[test]
+fn each_capture_over_udp_gives_its_rows() {
     let expected = captures::expected_rows().unwrap();
     let files = captures::files("pcap").unwrap();
     assert_eq!(
@@ -26,38 +26,34 @@ async fn each_capture_over_udp_gives_its_rows() {
         expected.len(),
         "every capture is in the README's table"
     );
-    let site = Site::open().await;
+    let site = Site::open();
     let mut sent = Vec::new();
     for file in files {
-        site.send_udp(&file).await;
+        site.send_udp(&file);
         let name = file.file_name().unwrap().to_str().unwrap();
         sent.push(expected[name].clone());
         // After each file, so that a surplus of one cannot hide a loss of another.
         let total = sum(&sent);
-        assert_eq!(
-            site.rows_by_table(total.values().sum()).await,
-            total,
-            "{name}"
-        );
+        assert_eq!(site.rows_by_table(total.values().sum()), total, "{name}");
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn each_stream_over_tcp_gives_its_rows_however_it_is_cut() {
+#[test]
+fn each_stream_over_tcp_gives_its_rows_however_it_is_cut() {
     let expected = captures::expected_rows().unwrap();
-    let site = Site::open().await;
+    let site = Site::open();
     let mut sent = Vec::new();
     for file in captures::files("stream").unwrap() {
         let capture = file.with_extension("pcap");
         let name = capture.file_name().unwrap().to_str().unwrap();
         for chunk_bytes in CHUNKS {
-            site.send_tcp(&file, chunk_bytes).await;
+            site.send_tcp(&file, chunk_bytes);
             sent.push(expected[name].clone());
         }
     }
     let total = sum(&sent);
-    assert_eq!(site.rows_by_table(total.values().sum()).await, total);
-    let (_directory, lake) = site.drain().await;
+    assert_eq!(site.rows_by_table(total.values().sum()), total);
+    let (_directory, lake) = site.drain();
     let rows: u64 = lake
         .tables()
         .unwrap()

@@ -44,37 +44,37 @@ fn python<A: AsRef<OsStr>>(script: &str, site: &Site, arguments: &[A]) -> String
     text
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn every_field_of_every_message_is_as_an_independent_reading_gives_it() {
-    let site = Site::open().await;
+#[test]
+fn every_field_of_every_message_is_as_an_independent_reading_gives_it() {
+    let site = Site::open();
     let expected = captures::expected_rows().unwrap();
     let mut rows: u64 = expected.values().flat_map(|tables| tables.values()).sum();
     let mut files = captures::files("pcap").unwrap();
     for file in &files {
-        site.send_udp(file).await;
+        site.send_udp(file);
     }
     for stream in captures::files("stream").unwrap() {
         let capture = stream.with_extension("pcap");
         let name = capture.file_name().unwrap().to_str().unwrap();
         rows += expected[name].values().sum::<u64>();
-        site.send_tcp(&stream, 1000).await;
+        site.send_tcp(&stream, 1000);
         files.push(stream);
     }
-    let found = site.rows_by_table(rows).await;
+    let found = site.rows_by_table(rows);
     assert_eq!(found.values().sum::<u64>(), rows);
     // The service goes on running.
     println!("{}", python("compare.py", &site, &files));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_query_on_one_date_reads_only_the_files_of_that_date() {
-    let site = Site::open().await;
+#[test]
+fn a_query_on_one_date_reads_only_the_files_of_that_date() {
+    let site = Site::open();
     for file in captures::files("pcap").unwrap() {
-        site.send_udp(&file).await;
+        site.send_udp(&file);
     }
     let expected = captures::expected_rows().unwrap();
     let rows = expected.values().flat_map(|tables| tables.values()).sum();
-    site.rows_by_table(rows).await;
+    site.rows_by_table(rows);
     // HEP 1 has no time and is stored under today, so the captures span two dates at least
     // on any later day; a date without files is there on every day.
     println!("{}", python("one_date.py", &site, &["hep_proto_1_call"]));

@@ -16,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
+use tokio::runtime::Runtime;
 
 /// How long rows may take from a socket to the lake before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -26,17 +27,23 @@ pub struct Site {
     pub directory: TempDir,
     pub lake: Lake,
     edge: Edge,
+    /// The edge's: a lake blocks, so tests are not async themselves.
+    runtime: Runtime,
 }
 
 impl Site {
-    pub async fn open() -> Self {
+    pub fn open() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let edge = Edge::start(edge_settings(directory.path())).await.unwrap();
+        let runtime = Runtime::new().unwrap();
+        let edge = runtime
+            .block_on(Edge::start(edge_settings(directory.path())))
+            .unwrap();
         let lake = Lake::open(&lake_settings(directory.path())).unwrap();
         Self {
             directory,
             lake,
             edge,
+            runtime,
         }
     }
 
@@ -48,22 +55,20 @@ impl Site {
         self.directory.path().join("parquet")
     }
 
-    pub async fn send_udp(&self, path: &Path) {
-        self.send(self.edge.udp_address(), Transport::Udp, path, None)
-            .await;
+    pub fn send_udp(&self, path: &Path) {
+        self.send(self.edge.udp_address(), Transport::Udp, path, None);
     }
 
-    pub async fn send_tcp(&self, path: &Path, chunk_bytes: usize) {
+    pub fn send_tcp(&self, path: &Path, chunk_bytes: usize) {
         self.send(
             self.edge.tcp_address(),
             Transport::Tcp,
             path,
             Some(chunk_bytes),
-        )
-        .await;
+        );
     }
 
-    async fn send(
+    fn send(
         &self,
         address: Option<SocketAddr>,
         transport: Transport,
@@ -80,12 +85,11 @@ impl Site {
             times: 1,
             chunk_bytes,
         };
-        let sent = tokio::task::spawn_blocking(move || replay.send(&[capture], |_| {}));
-        sent.await.unwrap().unwrap();
+        replay.send(&[capture], |_| {}).unwrap();
     }
 
     /// Rows by table, once there are at least so many.
-    pub async fn rows_by_table(&self, expected: u64) -> BTreeMap<String, u64> {
+    pub fn rows_by_table(&self, expected: u64) -> BTreeMap<String, u64> {
         let started = Instant::now();
         loop {
             let registered = self.lake.register_new().unwrap();
@@ -106,13 +110,13 @@ impl Site {
                 started.elapsed() < PATIENCE,
                 "{expected} rows expected, and there are {rows:?}"
             );
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 
     /// Stops the edge; what it had is committed, and registered here.
-    pub async fn drain(self) -> (TempDir, Lake) {
-        self.edge.drain().await.unwrap();
+    pub fn drain(self) -> (TempDir, Lake) {
+        self.runtime.block_on(self.edge.drain()).unwrap();
         self.lake.register_new().unwrap();
         (self.directory, self.lake)
     }

@@ -340,8 +340,9 @@ impl Checked {
         shape: &RowShape,
     ) {
         let scratch_base = self.parsed.scratch.len() as u32;
-        self.width = other.width;
-        for cells in other.parsed.cells.chunks_exact(other.width.max(1)) {
+        // Not the other's: what stands for an item without rows has no width.
+        self.width = shape.cells.len();
+        for cells in other.parsed.cells.chunks_exact(self.width.max(1)) {
             for (cell, shape) in cells.iter().zip(&shape.cells) {
                 let moved = match shape {
                     CellShape::Scalar => *cell,

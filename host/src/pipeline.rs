@@ -9,6 +9,13 @@
 //! Every packet that comes in goes out as at least one row, or is counted as set aside.
 //! The pipeline knows no protocol, no socket and no file; time and chance are handed in.
 
+mod payloads;
+mod uuids;
+
+use self::{
+    payloads::{Payloads, gather},
+    uuids::Uuids,
+};
 use crate::{
     batch::{PacketBatch, item_bounds},
     checked::Checked,
@@ -24,7 +31,6 @@ use uuid::Uuid;
 /// HEP's protocol type is one octet (HEP3 specification, chunk 0x000b). A number beyond
 /// would make a table of its own, and there could be any number of them.
 const PROTO_TYPE_MAX: u64 = 255;
-const MICROS_PER_MILLI: u64 = 1000;
 
 /// What a packet's own time is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +130,7 @@ pub struct Pipeline {
     rejected: TablePlan,
     window: TimeWindow,
     store_keep_alives: bool,
-    random: fastrand::Rng,
-    counter: u64,
+    uuids: Uuids,
 }
 
 impl Pipeline {
@@ -162,7 +167,6 @@ impl Pipeline {
             }
             protocols.push(protocol);
         }
-        let random = fastrand::Rng::with_seed(seed);
         Ok(Self {
             envelope,
             fields,
@@ -173,7 +177,6 @@ impl Pipeline {
             window,
             store_keep_alives,
             random,
-            counter: 0,
         })
     }
 
@@ -293,11 +296,7 @@ impl Pipeline {
         }
         let nothing = Space::new(Vec::new());
         let origin = received.origin(&self.fields, None, &nothing, &nothing, &refusals);
-        let mut uuids = Uuids {
-            random: &mut self.random,
-            counter: &mut self.counter,
-        };
-        write_rows(&origin, &self.rejected, rows, &mut uuids, write)
+        write_rows(&origin, &self.rejected, rows, &mut self.uuids, write)
     }
 
     /// Has one protocol's payloads parsed and routed; gives back those that are not its.
@@ -312,8 +311,7 @@ impl Pipeline {
             protocols,
             rejected,
             fields,
-            random,
-            counter,
+            uuids,
             store_keep_alives,
             ..
         } = self;
@@ -377,11 +375,10 @@ impl Pipeline {
         }
 
         let origin = received.origin(fields, Some(&parsed), &payloads.space, &scratch, &refusals);
-        let mut uuids = Uuids { random, counter };
         for (plan, rows) in plans.iter().zip(by_table) {
-            write_rows(&origin, plan, rows, &mut uuids, write)?;
+            write_rows(&origin, plan, rows, uuids, write)?;
         }
-        write_rows(&origin, rejected, refused, &mut uuids, write)?;
+        write_rows(&origin, rejected, refused, uuids, write)?;
         Ok(others)
     }
 
@@ -423,10 +420,6 @@ impl Pipeline {
             }
         }
         let origin = received.origin(&self.fields, None, &nothing, &nothing, &spans);
-        let mut uuids = Uuids {
-            random: &mut self.random,
-            counter: &mut self.counter,
-        };
         for (proto_type, rows) in by_type {
             if let std::collections::btree_map::Entry::Vacant(vacant) =
                 self.defaults.entry(proto_type)
@@ -435,10 +428,10 @@ impl Pipeline {
                 vacant.insert(plan.map_err(|error| ArrowError::SchemaError(error.to_string()))?);
             }
             if let Some(plan) = self.defaults.get(&proto_type) {
-                write_rows(&origin, plan, rows, &mut uuids, write)?;
+                write_rows(&origin, plan, rows, &mut self.uuids, write)?;
             }
         }
-        write_rows(&origin, &self.rejected, refused, &mut uuids, write)
+        write_rows(&origin, &self.rejected, refused, &mut self.uuids, write)
     }
 }
 
@@ -573,88 +566,6 @@ impl Groups {
     }
 }
 
-/// Payloads of one protocol, end to end: all that its parser gets to see.
-struct Payloads {
-    space: Space,
-    ends: Vec<u32>,
-    received: Vec<u64>,
-    context: Vec<u64>,
-    context_bytes: Vec<u8>,
-}
-
-impl Payloads {
-    fn of(group: &[Unpacked], received: &Received<'_>, context: &[(usize, Kind)]) -> Self {
-        let (packets, scratch) = (received.packets.bytes(), received.envelope_scratch.bytes());
-        let payload = |one: &Unpacked| one.payload.resolve(packets, scratch).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(group.iter().map(|one| payload(one).len()).sum());
-        let mut ends = Vec::with_capacity(group.len());
-        let mut arrived = Vec::with_capacity(group.len());
-        let (mut cells, mut context_bytes) = (Vec::new(), Vec::new());
-        for one in group {
-            bytes.extend_from_slice(payload(one));
-            ends.push(bytes.len() as u32);
-            arrived.push(received.arrived(one.row.packet));
-            for &(field, kind) in context {
-                let cell = received.envelope.cell(one.row.envelope as usize, field);
-                cells.push(copied(cell, kind, packets, scratch, &mut context_bytes));
-            }
-        }
-        Self {
-            space: Space::new(bytes),
-            ends,
-            received: arrived,
-            context: cells,
-            context_bytes,
-        }
-    }
-
-    fn items(&self) -> Items<'_> {
-        Items {
-            bytes: self.space.bytes(),
-            ends: &self.ends,
-            received: &self.received,
-            context: &self.context,
-            context_bytes: &self.context_bytes,
-        }
-    }
-}
-
-/// The fields that a router reads, row by row, with their text end to end.
-fn gather(
-    parsed: &Checked,
-    reads: &[(usize, Kind)],
-    bytes: &[u8],
-    scratch: &[u8],
-) -> (Vec<u8>, Vec<u64>) {
-    let mut text = Vec::with_capacity(parsed.rows() * 8);
-    let mut cells = Vec::with_capacity(parsed.rows() * reads.len());
-    for row in 0..parsed.rows() {
-        for &(field, kind) in reads {
-            cells.push(copied(
-                parsed.cell(row, field),
-                kind,
-                bytes,
-                scratch,
-                &mut text,
-            ));
-        }
-    }
-    (text, cells)
-}
-
-/// A cell whose text is copied to where another component may see it.
-fn copied(cell: Cell, kind: Kind, bytes: &[u8], scratch: &[u8], to: &mut Vec<u8>) -> u64 {
-    if matches!(kind, Kind::Number | Kind::Real | Kind::Time) {
-        return cell.0;
-    }
-    let Some(text) = cell.resolve(bytes, scratch) else {
-        return Cell::NULL.0;
-    };
-    let offset = to.len() as u32;
-    to.extend_from_slice(text);
-    Cell::span(offset, text.len() as u32).0
-}
-
 /// The reason to store an item as rejected, if it is to be; counts it either way.
 fn refusal(
     outcome: Outcome<'_>,
@@ -685,35 +596,12 @@ fn refusal(
     }
 }
 
-/// Makes UUIDs that rise with arrival (RFC 9562, version 7, method 1: a counter behind the
-/// time, then chance).
-struct Uuids<'a> {
-    random: &'a mut fastrand::Rng,
-    counter: &'a mut u64,
-}
-
-impl Uuids<'_> {
-    fn next(&mut self, received: u64) -> Uuid {
-        *self.counter = self.counter.wrapping_add(1);
-        let chance = self.random.u64(..);
-        // 12 bits of counter in rand_a and 8 more in front of rand_b: a million rows in a
-        // millisecond stay in order.
-        let count = *self.counter & 0xf_ffff;
-        let mut bytes = [0; 10];
-        bytes[0] = (count >> 16) as u8;
-        bytes[1] = (count >> 8) as u8;
-        bytes[2] = (count as u8) >> 2;
-        bytes[3..].copy_from_slice(&chance.to_le_bytes()[..7]);
-        uuid::Builder::from_unix_timestamp_millis(received / MICROS_PER_MILLI, &bytes).into_uuid()
-    }
-}
-
 /// Hands rows on, those of each date for themselves.
 fn write_rows<E: From<ArrowError>>(
     origin: &Origin<'_>,
     plan: &TablePlan,
     mut rows: Vec<Row>,
-    uuids: &mut Uuids<'_>,
+    uuids: &mut Uuids,
     write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
 ) -> Result<(), E> {
     for row in &mut rows {

@@ -1,6 +1,10 @@
 //! A lake in a temporary directory, and an edge that commits to it what a test says.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its own part")]
+
+mod a_call;
+
+pub(crate) use a_call::with_a_call;
 
 use arrow::{
     array::{

@@ -1,6 +1,8 @@
 //! The house as a whole: what goes in at a socket comes out of a query, as an independent
 //! reading of the bytes says it should.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod captures;
 mod components;
 mod plain_duckdb;

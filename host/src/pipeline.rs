@@ -176,7 +176,7 @@ impl Pipeline {
             rejected,
             window,
             store_keep_alives,
-            random,
+            uuids: Uuids::new(seed),
         })
     }
 

@@ -39,10 +39,6 @@ struct Arguments {
     bench: bool,
 }
 
-/// The allocator of the programs: see `heplake_host::main`.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const BATCH: usize = 1024;
 const TIME_US: u64 = 1_795_305_600_000_000;
 
@@ -119,13 +115,7 @@ fn main() -> Result<(), Failed> {
     if let Some(only) = &arguments.only {
         for side in sides.iter_mut().filter(|side| side.name == only) {
             for _ in 0..arguments.rounds {
-                let round = side.whole(&batches)?;
-                println!(
-                    "parquet {} rest {} bytes {}",
-                    round.parquet / messages as u128,
-                    (round.whole - round.parquet) / messages as u128,
-                    round.file_bytes / messages
-                );
+                side.whole(&batches)?;
             }
         }
         return Ok(());

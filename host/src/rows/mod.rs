@@ -1,4 +1,4 @@
-//! Rows of tables, as Arrow columns: the one home of arrow in the host.
+//! Rows of tables, as Arrow columns.
 //!
 //! ```text
 //!  checked cells ──▶ [ plan: which field fills which column ] ──▶ [ columns ] ──▶ record batch

@@ -43,8 +43,8 @@ pub use contained::{
 pub use data_file::{DataFileError, DataFileWriter, SealedFile};
 pub use edge::{Edge, StartError};
 pub use listener::ListenError;
-pub use pipeline::{Pipeline, PipelineError, TableRows, TimeWindow};
-pub use rows::{PlanError, TablePlan};
+pub use pipeline::{Pipeline, PipelineError, TimeWindow};
+pub use rows::{PlanError, TablePlan, TableRows, Values};
 pub use sandbox::{
     ComponentError, Engine, Fault, Limits, Parser, ParserComponent, Router, RouterComponent,
 };

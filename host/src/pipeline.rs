@@ -20,9 +20,11 @@ use crate::{
     batch::{PacketBatch, item_bounds},
     checked::Checked,
     contained::{ContainedParser, ContainedRouter, Items, Outcome},
-    rows::{EnvelopeFields, NONE, Origin, PlanError, Refusal, Row, Space, TablePlan, TablePlans},
+    rows::{
+        EnvelopeFields, NONE, Origin, PlanError, Refusal, Row, Space, TablePlan, TablePlans,
+        TableRows,
+    },
 };
-use arrow::{array::RecordBatch, error::ArrowError};
 use heplake_format::{ComponentDigest, PartitionDate};
 use heplake_sdk::{Accepts, Cell, Kind};
 use std::{collections::BTreeMap, time::Duration};
@@ -61,17 +63,6 @@ impl TimeWindow {
             !claimed.is_null() && claimed.0 != 0 && (earliest..=latest).contains(&claimed.0);
         i64::try_from(if possible { claimed.0 } else { received }).unwrap_or(i64::MAX)
     }
-}
-
-/// Rows of one table and date.
-#[derive(Debug)]
-pub struct TableRows<'a> {
-    /// The table and what fills it.
-    pub plan: &'a TablePlan,
-    /// The partition.
-    pub date: PartitionDate,
-    /// The columns that stand in a data file.
-    pub rows: RecordBatch,
 }
 
 /// A parser with the router of its rows.
@@ -194,7 +185,7 @@ impl Pipeline {
     ///
     /// # Errors
     /// Only what `write` fails with, or a fault of this program: input cannot fail it.
-    pub fn process<E: From<ArrowError>>(
+    pub fn process<E: From<PlanError>>(
         &mut self,
         batch: PacketBatch,
         mut write: impl FnMut(TableRows<'_>) -> Result<(), E>,
@@ -261,7 +252,7 @@ impl Pipeline {
     }
 
     /// Packets that the envelope gave no row for.
-    fn write_refused<E: From<ArrowError>>(
+    fn write_refused<E: From<PlanError>>(
         &mut self,
         received: &Received<'_>,
         write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
@@ -300,7 +291,7 @@ impl Pipeline {
     }
 
     /// Has one protocol's payloads parsed and routed; gives back those that are not its.
-    fn parse_group<E: From<ArrowError>>(
+    fn parse_group<E: From<PlanError>>(
         &mut self,
         index: usize,
         received: &Received<'_>,
@@ -383,7 +374,7 @@ impl Pipeline {
     }
 
     /// Payloads without a parser, by protocol type.
-    fn write_unparsed<E: From<ArrowError>>(
+    fn write_unparsed<E: From<PlanError>>(
         &mut self,
         received: &Received<'_>,
         group: &[Unpacked],
@@ -425,7 +416,7 @@ impl Pipeline {
                 self.defaults.entry(proto_type)
             {
                 let plan = self.plans.of_protocol(proto_type);
-                vacant.insert(plan.map_err(|error| ArrowError::SchemaError(error.to_string()))?);
+                vacant.insert(plan?);
             }
             if let Some(plan) = self.defaults.get(&proto_type) {
                 write_rows(&origin, plan, rows, &mut self.uuids, write)?;
@@ -597,7 +588,7 @@ fn refusal(
 }
 
 /// Hands rows on, those of each date for themselves.
-fn write_rows<E: From<ArrowError>>(
+fn write_rows<E: From<PlanError>>(
     origin: &Origin<'_>,
     plan: &TablePlan,
     mut rows: Vec<Row>,
@@ -620,11 +611,11 @@ fn write_rows<E: From<ArrowError>>(
             None => Vec::new(),
             Some(_) => rows.extract_if(.., |row| date(row) != first).collect(),
         };
-        let rows_of_date = origin.record_batch(plan, &rows)?;
         write(TableRows {
             plan,
             date: first,
-            rows: rows_of_date,
+            origin,
+            rows: &rows,
         })?;
         rows = later;
     }

@@ -4,9 +4,9 @@ use crate::{
     batch::PacketBatch,
     configuration::Compression,
     data_file::{DataFileError, DataFileWriter, SealedFile},
-    pipeline::{Pipeline, TableRows},
+    pipeline::Pipeline,
+    rows::{PlanError, TableRows},
 };
-use arrow::error::ArrowError;
 use heplake_format::{ComponentDigest, EdgeName, PartitionDate, Sequence, Table, TableName};
 use std::{
     collections::BTreeMap,
@@ -114,9 +114,9 @@ pub enum WorkerError {
     /// Rows could not be encoded.
     #[error(transparent)]
     DataFile(#[from] DataFileError),
-    /// Cells did not make columns.
-    #[error("checked cells made no columns: {0}")]
-    Columns(#[from] ArrowError),
+    /// A table of the storage layout could not be planned.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
 }
 
 /// A worker's files and pipeline.
@@ -226,13 +226,13 @@ struct Files {
 }
 
 impl Files {
-    fn write(&mut self, TableRows { plan, date, rows }: &TableRows<'_>) -> Result<(), WorkerError> {
-        let key = (plan.table().name.clone(), *date);
-        let count = rows.num_rows() as u64;
+    fn write(&mut self, rows: &TableRows<'_>) -> Result<(), WorkerError> {
+        let key = (rows.plan.table().name.clone(), rows.date);
+        let count = rows.len() as u64;
         let writer = match self.open.entry(key.clone()) {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(vacant) => {
-                vacant.insert(DataFileWriter::new(plan, self.compression)?)
+                vacant.insert(DataFileWriter::new(rows.plan.table(), self.compression)?)
             }
         };
         writer.write(rows)?;

@@ -3,20 +3,26 @@
 
 use arrow::{
     array::{ArrayRef, RecordBatch},
-    compute::cast,
     datatypes::{DataType, Field, Schema},
 };
+use bytes::Bytes;
 use clap::Parser as _;
 use heplake_components::shipped;
-use heplake_format::{EdgeName, Sequence, Table};
+use heplake_format::{EdgeName, Sequence, Table, TableName};
 use heplake_host::{
     Checked, ContainedParser, ContainedRouter, DataFileWriter, Engine, Items, Limits, PacketBatch,
     Parse, ParserComponent, ParserSource, Pipeline, Route, RouterComponent, RouterSource,
-    TimeWindow, configuration::Compression,
+    SealedFile, TimeWindow, configuration::Compression,
 };
 use heplake_sdk::Kind;
 use heplake_tests::{native, native::NativeParser, native::NativeRouter, traffic::Traffic};
-use std::{collections::BTreeMap, error::Error, sync::Arc, time::Instant};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    error::Error,
+    sync::Arc,
+    time::Instant,
+};
 
 /// Prints ns a message by stage, on one core, in one run.
 #[derive(clap::Parser)]
@@ -150,7 +156,7 @@ struct Round {
     parse: u128,
     route: u128,
     rows: u128,
-    parquet: u128,
+    files: u128,
     whole: u128,
     file_bytes: usize,
 }
@@ -192,44 +198,55 @@ impl Side {
         }
         let whole = self.whole(batches)?;
         round.whole = whole.whole;
-        round.parquet = whole.parquet;
+        round.files = whole.files;
         round.file_bytes = whole.file_bytes;
-        let before = round.envelope + round.parse + round.route + round.parquet;
+        let before = round.envelope + round.parse + round.route + round.files;
         round.rows = round.whole.saturating_sub(before);
         Ok(round)
     }
 
     /// From bytes in memory to sealed files.
     fn whole(&mut self, batches: &[PacketBatch]) -> Result<Round, Failed> {
+        let (mut round, files) = self.files(batches)?;
+        round.file_bytes = files.iter().map(|(_, file)| file.bytes.len()).sum();
+        Ok(round)
+    }
+
+    /// The sealed files, with what making them took.
+    fn files(
+        &mut self,
+        batches: &[PacketBatch],
+    ) -> Result<(Round, Vec<(Table, SealedFile)>), Failed> {
         let edge: EdgeName = "bench".parse()?;
         let mut round = Round::default();
-        let mut files: BTreeMap<String, DataFileWriter> = BTreeMap::new();
+        let mut files: BTreeMap<TableName, DataFileWriter> = BTreeMap::new();
         let owned: Vec<PacketBatch> = batches.to_vec();
         let started = Instant::now();
-        let mut parquet = 0;
         for batch in owned {
             self.pipeline.process(batch, |rows| -> Result<(), Failed> {
                 let started = Instant::now();
-                let name = rows.plan.table().name.to_string();
-                let file = match files.entry(name) {
-                    std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-                    std::collections::btree_map::Entry::Vacant(vacant) => {
-                        vacant.insert(DataFileWriter::new(rows.plan, Compression::Snappy)?)
+                let table = rows.plan.table();
+                let file = match files.entry(table.name.clone()) {
+                    Entry::Occupied(open) => open.into_mut(),
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(DataFileWriter::new(table, Compression::Snappy)?)
                     }
                 };
-                file.write(&rows.rows)?;
-                parquet += started.elapsed().as_nanos();
+                file.write(&rows)?;
+                round.files += started.elapsed().as_nanos();
                 Ok(())
             })?;
         }
         let sealing = Instant::now();
         let components = self.pipeline.components();
+        let mut sealed = Vec::new();
         for file in files.into_values() {
-            round.file_bytes += file.seal(&edge, Sequence::FIRST, &components)?.bytes.len();
+            let table = file.table().clone();
+            sealed.push((table, file.seal(&edge, Sequence::FIRST, &components)?));
         }
-        round.parquet = parquet + sealing.elapsed().as_nanos();
+        round.files += sealing.elapsed().as_nanos();
         round.whole = started.elapsed().as_nanos();
-        Ok(round)
+        Ok((round, sealed))
     }
 }
 
@@ -267,8 +284,8 @@ fn report(sides: &[Side], messages: usize) {
         ("envelope (hep)", |round| round.envelope),
         ("parse (sip)", |round| round.parse),
         ("route (sip-router)", |round| round.route),
-        ("rows (Arrow columns)", |round| round.rows),
-        ("Parquet, sealed", |round| round.parquet),
+        ("between (copies, rows)", |round| round.rows),
+        ("columns to sealed Parquet", |round| round.files),
         ("whole: bytes to sealed files", |round| round.whole),
     ];
     let median = |side: &Side, stage: Stage| {
@@ -305,16 +322,13 @@ fn duckdb_path(
     messages: usize,
     rounds: usize,
 ) -> Result<(), Failed> {
-    let mut rows: BTreeMap<String, (Table, Vec<RecordBatch>)> = BTreeMap::new();
-    for batch in batches {
-        side.pipeline
-            .process(batch.clone(), |made| -> Result<(), Failed> {
-                let table = made.plan.table();
-                let entry = rows.entry(table.name.to_string());
-                let (_, batches) = entry.or_insert_with(|| (table.clone(), Vec::new()));
-                batches.push(as_duckdb_takes_it(&made.rows, made.date.days())?);
-                Ok(())
-            })?;
+    let mut tables = Vec::new();
+    for (table, file) in side.files(batches)?.1 {
+        let batches = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file.bytes))?
+            .with_batch_size(BATCH)
+            .build()?;
+        let dated = batches.map(|rows| with_date(&rows?, TIME_US));
+        tables.push((table, dated.collect::<Result<Vec<_>, Failed>>()?));
     }
     let (mut appender, mut insert) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -325,7 +339,7 @@ fn duckdb_path(
              ATTACH 'ducklake:sqlite:{0}/catalog.sqlite' AS lake (DATA_PATH '{0}/data/', DATA_INLINING_ROW_LIMIT 0, META_JOURNAL_MODE 'WAL');",
             directory.path().display()
         ))?;
-        for (table, _) in rows.values() {
+        for (table, _) in &tables {
             let (lake, memory) = (columns_sql(table, false), columns_sql(table, true));
             let name = &table.name;
             database.execute_batch(&format!(
@@ -334,7 +348,7 @@ fn duckdb_path(
             ))?;
         }
         let started = Instant::now();
-        for (table, batches) in rows.values() {
+        for (table, batches) in &tables {
             let mut to = database.appender(table.name.as_str())?;
             for batch in batches {
                 to.append_record_batch(batch.clone())?;
@@ -344,7 +358,7 @@ fn duckdb_path(
         appender.push(started.elapsed().as_nanos());
         let started = Instant::now();
         database.execute_batch("BEGIN")?;
-        for (table, _) in rows.values() {
+        for (table, _) in &tables {
             let columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
             let (name, columns) = (&table.name, columns.join(", "));
             database.execute_batch(&format!(
@@ -363,7 +377,7 @@ fn duckdb_path(
         values.sort_unstable();
         values[values.len() / 2] as f64 / messages as f64
     };
-    let ours = median(side, |round| round.rows) + median(side, |round| round.parquet);
+    let ours = median(side, |round| round.rows) + median(side, |round| round.files);
     let decode =
         median(side, |r| r.envelope) + median(side, |r| r.parse) + median(side, |r| r.route);
     println!("\nthe same rows through DuckDB, one thread");
@@ -411,21 +425,14 @@ fn columns_sql(table: &Table, date_last: bool) -> String {
     columns.join(", ")
 }
 
-/// Text as DuckDB's Appender wants it, and the date; not part of what is measured.
-fn as_duckdb_takes_it(rows: &RecordBatch, days: i32) -> Result<RecordBatch, Failed> {
-    let mut fields = Vec::new();
-    let mut arrays: Vec<ArrayRef> = Vec::new();
-    for (field, array) in rows.schema().fields().iter().zip(rows.columns()) {
-        let array = match field.data_type() {
-            DataType::BinaryView => cast(array, &DataType::Utf8)?,
-            _ => array.clone(),
-        };
-        fields.push(Field::new(field.name(), array.data_type().clone(), true));
-        arrays.push(array);
-    }
-    fields.push(Field::new("date", DataType::Date32, true));
-    arrays.push(Arc::new(arrow::array::Date32Array::from(
-        vec![days; rows.num_rows()],
-    )));
+/// Rows with the date of a time behind them, where the memory tables have it.
+fn with_date(rows: &RecordBatch, time_us: u64) -> Result<RecordBatch, Failed> {
+    const DAY_US: u64 = 24 * 60 * 60 * 1_000_000;
+    let days = i32::try_from(time_us / DAY_US)?;
+    let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("date", DataType::Date32, true)));
+    let mut arrays = rows.columns().to_vec();
+    let dates = arrow::array::Date32Array::from(vec![days; rows.num_rows()]);
+    arrays.push(Arc::new(dates) as ArrayRef);
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)?)
 }

@@ -2,10 +2,10 @@ use super::*;
 use crate::{
     checked::{RowShape, Violation},
     contained::{Parse, ParserSource, Route, RouterSource},
+    rows::Values,
     sandbox::{ComponentError, Fault},
 };
-use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, TimestampMicrosecondType, UInt32Type};
+use heplake_format::ColumnType;
 use heplake_sdk::{
     Batch, Column, Description, Field, Member, Packet, Parser, RouteBatch, RouteRow, Router,
     RouterDescription, Rows, TableDescription, Verdict,
@@ -244,37 +244,54 @@ fn rows_of(pipeline: &mut Pipeline, packets: &[&[u8]]) -> Vec<String> {
         batch.push(packet, RECEIVED, SocketAddr::from(([192, 0, 2, 9], 4000)));
     }
     let mut texts = Vec::new();
-    let write = |rows: TableRows<'_>| -> Result<(), ArrowError> {
-        for row in 0..rows.rows.num_rows() {
-            let cells = rows
-                .rows
-                .schema()
-                .fields()
-                .iter()
-                .zip(rows.rows.columns())
-                .filter(|(field, array)| field.name() != "uuid" && array.is_valid(row))
-                .map(|(field, array)| format!(" {}={}", field.name(), value(array, row)))
-                .collect::<String>();
-            texts.push(format!("{} {}:{cells}", rows.plan.table().name, rows.date));
+    let write = |rows: TableRows<'_>| -> Result<(), PlanError> {
+        let table = rows.plan.table();
+        let stored = table
+            .columns
+            .iter()
+            .filter(|c| c.column_type != ColumnType::Date);
+        let mut lines = vec![format!("{} {}:", table.name, rows.date); rows.len()];
+        for (index, column) in stored.enumerate() {
+            let mut values = Texts::default();
+            rows.fill(index, &mut values);
+            assert_eq!(values.0.len(), rows.len(), "a value or a null for each row");
+            for (line, value) in lines.iter_mut().zip(values.0) {
+                if let Some(value) = value.filter(|_| column.name.as_str() != "uuid") {
+                    *line += &format!(" {}={value}", column.name);
+                }
+            }
         }
+        texts.extend(lines);
         Ok(())
     };
     pipeline.process(batch, write).unwrap();
     texts
 }
 
-fn value(array: &dyn Array, row: usize) -> String {
-    match array.data_type() {
-        DataType::BinaryView => String::from_utf8_lossy(array.as_binary_view().value(row)).into(),
-        DataType::UInt32 => array.as_primitive::<UInt32Type>().value(row).to_string(),
-        _ => {
-            let time = array.as_primitive::<TimestampMicrosecondType>().value(row);
-            if time == RECEIVED as i64 {
-                "received".into()
-            } else {
-                time.to_string()
-            }
-        }
+/// Values as text.
+#[derive(Default)]
+struct Texts(Vec<Option<String>>);
+
+impl Values for Texts {
+    fn null(&mut self) {
+        self.0.push(None);
+    }
+    fn number(&mut self, number: u64) {
+        self.0.push(Some(match number {
+            RECEIVED => "received".into(),
+            other => other.to_string(),
+        }));
+    }
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.0.push(Some(String::from_utf8_lossy(bytes).into()));
+    }
+    fn made(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let mut made = Vec::new();
+        write(&mut made);
+        self.bytes(&made);
+    }
+    fn keyed(&mut self, _: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        self.made(write);
     }
 }
 

@@ -1,17 +1,19 @@
-//! Rows of tables, as Arrow columns.
+//! Rows of tables, still where they came from.
 //!
 //! ```text
-//!  checked cells ──▶ [ plan: which field fills which column ] ──▶ [ columns ] ──▶ record batch
+//!  checked cells ──▶ [ plan: which field fills which column ] ──▶ values, column by column
 //! ```
 //!
-//! Columns of text are views into the very bytes that were received: no text is copied
-//! before it is encoded. What has to be made (a UUID, an address as text, JSON) goes to a
-//! buffer of the column's own.
+//! Text stays in the very bytes that were received until a column of a data file takes it:
+//! it is copied once, to where it is encoded. What has to be made (a UUID, an address as
+//! text, JSON) is written there right away.
 
 mod address;
 mod column;
 mod json;
+mod origin;
 mod plan;
 
-pub use column::{NONE, Origin, Refusal, Row, Space, arrow_type};
+pub use column::{TableRows, Values};
+pub use origin::{NONE, Origin, Refusal, Row, Space};
 pub use plan::{EnvelopeFields, PlanError, TablePlan, TablePlans};

@@ -1,6 +1,7 @@
 //! Which field fills which column of a table: resolved once a configuration, so that a
 //! row only looks things up by number.
 
+use super::json::Key;
 use heplake_format::{Column, ColumnType, Table, TableError, TableName};
 use heplake_sdk::{Description, Field, Kind, RouterDescription};
 
@@ -152,10 +153,7 @@ pub(super) enum Source {
 /// A member of a JSON column.
 #[derive(Clone, Debug)]
 pub(super) struct MemberPlan {
-    /// The key as JSON text with its quotes and colon.
-    pub(super) key: Vec<u8>,
-    /// The object that it is nested in, likewise.
-    pub(super) nest: Option<Vec<u8>>,
+    pub(super) key: Key,
     pub(super) from: Vec<Source>,
 }
 
@@ -173,6 +171,8 @@ pub struct TablePlan {
     table: Table,
     /// The columns that stand in the file: all but the partition's.
     pub(super) columns: Vec<ColumnPlan>,
+    /// What fills the column `payload`, if it is text.
+    pub(super) payload_text: Option<Vec<Source>>,
 }
 
 impl TablePlan {
@@ -357,7 +357,16 @@ impl TablePlans {
                 return Err(shape(format!("it lacks the column `{needed}`")));
             }
         }
-        Ok(TablePlan { table, columns })
+        let is_payload = |column: &&ColumnPlan| {
+            column.column.name.as_str() == "payload"
+                && column.column.column_type == ColumnType::Varchar
+        };
+        let payload_text = columns.iter().find(is_payload).map(|c| c.from.clone());
+        Ok(TablePlan {
+            table,
+            columns,
+            payload_text,
+        })
     }
 }
 
@@ -395,13 +404,16 @@ impl Resolver<'_> {
             self.members(name, member, used, &mut members)?;
         }
         // Members of one nested object stand together, in the order of their first.
-        let mut order: Vec<Option<Vec<u8>>> = Vec::new();
-        for member in &members {
-            if !order.contains(&member.nest) {
-                order.push(member.nest.clone());
-            }
-        }
-        members.sort_by_key(|member| order.iter().position(|nest| *nest == member.nest));
+        let firsts: Vec<usize> = members
+            .iter()
+            .map(|member| {
+                let first = |other: &MemberPlan| other.key.has_nest_of(&member.key);
+                members.iter().position(first).unwrap_or_default()
+            })
+            .collect();
+        let mut ordered: Vec<(usize, MemberPlan)> = firsts.into_iter().zip(members).collect();
+        ordered.sort_by_key(|(first, _)| *first);
+        let members = ordered.into_iter().map(|(_, member)| member).collect();
         Ok(ColumnPlan {
             column,
             from,
@@ -465,19 +477,11 @@ impl Resolver<'_> {
                 key.len()
             )));
         }
-        let text = |key: &str| format!("{}:", serde_json::Value::from(key)).into_bytes();
-        Ok(match key.split_once('.') {
-            Some((nest, key)) => MemberPlan {
-                key: text(key),
-                nest: Some(text(nest)),
-                from,
-            },
-            None => MemberPlan {
-                key: text(key),
-                nest: None,
-                from,
-            },
-        })
+        let key = match key.split_once('.') {
+            Some((nest, key)) => Key::new(Some(nest), key),
+            None => Key::new(None, key),
+        };
+        Ok(MemberPlan { key, from })
     }
 
     fn source(&self, column: &str, text: &str) -> Result<(Source, Kind), PlanError> {

@@ -27,6 +27,18 @@ const HOMES: &[Home] = &[
         paths: &["host/src/data_file", "lake/src/footer"],
     },
     Home {
+        foreign: "snap",
+        paths: &["host/src/data_file"],
+    },
+    Home {
+        foreign: "zstd",
+        paths: &["host/src/data_file"],
+    },
+    Home {
+        foreign: "hashbrown",
+        paths: &["host/src/data_file"],
+    },
+    Home {
         foreign: "object_store",
         paths: &["host/src/store", "lake/src/store"],
     },

@@ -306,6 +306,17 @@ impl Checked {
             .map_or(Cell::NULL, Cell)
     }
 
+    /// The cells of a row; none if there is no such row.
+    #[must_use]
+    #[inline]
+    pub fn row(&self, row: usize) -> &[u64] {
+        let start = row * self.width;
+        self.parsed
+            .cells
+            .get(start..start + self.width)
+            .unwrap_or_default()
+    }
+
     /// The item of each row; never falling.
     #[must_use]
     pub fn items(&self) -> &[u32] {

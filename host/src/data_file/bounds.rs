@@ -4,7 +4,6 @@ use parquet::{
     data_type::ByteArray,
     file::statistics::{Statistics, ValueStatistics},
 };
-use std::cmp::Ordering;
 
 /// Longest text kept as a bound, in bytes: enough to tell Call-IDs apart, and the rest
 /// would be written again in every catalog.
@@ -35,7 +34,7 @@ pub(super) struct Bounds {
 }
 
 /// The beginning of a text, and how it compares to the texts that begin so.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Text {
     /// Its first eight octets, filled up with zeroes, as a big-endian number: most
     /// comparisons end here.
@@ -66,22 +65,17 @@ impl Bounds {
     fn compare(&mut self, value: &[u8], start: u64) {
         let head = value.get(..TEXT_BYTES_MAX).unwrap_or(value);
         let is_longer = value.len() > head.len();
-        let text = || Text {
-            start,
-            head: head.to_vec(),
-            is_longer,
-        };
         let Some((least, greatest)) = &mut self.text else {
-            self.text = Some((text(), text()));
+            let mut both = (Text::default(), Text::default());
+            both.0.set(start, head, is_longer);
+            both.1.set(start, head, is_longer);
+            self.text = Some(both);
             return;
         };
-        match (head, is_longer).cmp(&(&least.head, least.is_longer)) {
-            Ordering::Less => *least = text(),
-            Ordering::Equal | Ordering::Greater => {}
-        }
-        match (head, is_longer).cmp(&(&greatest.head, greatest.is_longer)) {
-            Ordering::Greater => *greatest = text(),
-            Ordering::Equal | Ordering::Less => {}
+        if (head, is_longer) < (least.head.as_slice(), least.is_longer) {
+            least.set(start, head, is_longer);
+        } else if (head, is_longer) > (greatest.head.as_slice(), greatest.is_longer) {
+            greatest.set(start, head, is_longer);
         }
     }
 
@@ -174,6 +168,14 @@ fn start(value: &[u8]) -> u64 {
 }
 
 impl Text {
+    /// Takes another's place. A column that rises does this for every row.
+    fn set(&mut self, start: u64, head: &[u8], is_longer: bool) {
+        self.start = start;
+        self.head.clear();
+        self.head.extend_from_slice(head);
+        self.is_longer = is_longer;
+    }
+
     /// A text that is not greater than any that this stands for, and whether it is one.
     fn floor(&self, utf8: bool) -> Option<(Vec<u8>, bool)> {
         let kept = if self.is_longer && utf8 {

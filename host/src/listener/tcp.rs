@@ -266,6 +266,32 @@ mod tests {
     }
 
     #[test]
+    fn captured_streams_give_the_same_packets_in_pieces_of_every_size_up_to_64_kib() {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 5060));
+        for capture in ["heplify-2.0.25-tcp", "kamailio-5.6.3-hep3-tcp-mode1"] {
+            let path = format!(
+                "{}/../tests/captures/{capture}.stream",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            let stream = std::fs::read(path).unwrap();
+            let (whole, error) = split(&mut Vec::new(), &stream, 0, peer);
+            assert_eq!((whole.bytes.len(), error), (stream.len(), None));
+            for size in 1..=64 << 10 {
+                let (mut buffer, mut found) = (Vec::new(), PacketBatch::default());
+                for piece in stream.chunks(size) {
+                    let (batch, error) = split(&mut buffer, piece, 0, peer);
+                    assert_eq!(error, None, "{capture} in pieces of {size}");
+                    found.append(&batch);
+                }
+                assert!(
+                    found.bytes == whole.bytes && found.ends == whole.ends,
+                    "{capture}: {size}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn what_cannot_be_split_is_kept_whole() {
         let peer = SocketAddr::from(([127, 0, 0, 1], 5060));
         let mut buffer = b"HE".to_vec();

@@ -69,7 +69,7 @@ impl TableRows<'_> {
 
     fn texts(&self, from: &[Source], to: &mut impl Values) {
         for row in self.rows {
-            match self.origin.find(from, row) {
+            match self.origin.cells(row).find(from) {
                 Found::Null => to.null(),
                 Found::Bytes {
                     bytes,
@@ -113,7 +113,7 @@ impl TableRows<'_> {
 
     fn blobs(&self, from: &[Source], to: &mut impl Values) {
         for row in self.rows {
-            match self.origin.find(from, row) {
+            match self.origin.cells(row).find(from) {
                 Found::Bytes { bytes, .. } => to.bytes(bytes),
                 _ => to.null(),
             }
@@ -122,7 +122,7 @@ impl TableRows<'_> {
 
     fn times(&self, from: &[Source], to: &mut impl Values) {
         for row in self.rows {
-            match self.origin.find(from, row) {
+            match self.origin.cells(row).find(from) {
                 Found::Scalar(time, _) if i64::try_from(time).is_ok() => to.number(time),
                 Found::Host(HostField::Timestamp) => to.number(row.timestamp as u64),
                 _ => to.null(),
@@ -132,7 +132,7 @@ impl TableRows<'_> {
 
     fn numbers(&self, from: &[Source], most: u64, to: &mut impl Values) {
         for row in self.rows {
-            let number = match self.origin.find(from, row) {
+            let number = match self.origin.cells(row).find(from) {
                 Found::Scalar(number, _) => Some(number),
                 Found::Host(HostField::PeerPort) => {
                     self.origin.peer(row).map(|peer| peer.port().into())
@@ -155,9 +155,10 @@ impl TableRows<'_> {
     /// Writes a JSON object of all members that have a value.
     fn object(&self, members: &[MemberPlan], row: &Row, out: &mut Vec<u8>) {
         let mut object = json::ObjectWriter::open(out);
+        let cells = self.origin.cells(row);
         for member in members {
             let key = &member.key;
-            match self.origin.find(&member.from, row) {
+            match cells.find(&member.from) {
                 Found::Null => {}
                 Found::Bytes {
                     bytes,

@@ -100,37 +100,69 @@ pub(super) enum Found<'a> {
     Host(HostField),
 }
 
-impl<'a> Origin<'a> {
+/// The cells of one row, of both stages.
+pub(super) struct Cells<'o, 'a> {
+    origin: &'o Origin<'a>,
+    row: &'o Row,
+    envelope: &'a [u64],
+    payload: &'a [u64],
+}
+
+impl<'a> Cells<'_, 'a> {
     /// The first source that is not null.
-    #[inline]
-    pub(super) fn find(&self, from: &[Source], row: &Row) -> Found<'a> {
+    #[inline(always)]
+    pub(super) fn find(&self, from: &[Source]) -> Found<'a> {
+        let origin = self.origin;
+        let cell = |cells: &[u64], field: usize| cells.get(field).copied().map_or(Cell::NULL, Cell);
         for source in from {
-            let found = match *source {
-                Source::Envelope(field, kind) if row.envelope != NONE => {
-                    let cell = self.envelope.cell(row.envelope as usize, field);
-                    resolve(cell, kind, self.packets, self.envelope_scratch)
-                }
-                Source::Payload(field, kind) if row.payload != NONE => {
-                    let cell = self
-                        .payload
-                        .map_or(Cell::NULL, |rows| rows.cell(row.payload as usize, field));
-                    resolve(cell, kind, self.payloads, self.payload_scratch)
-                }
-                Source::Host(HostField::Refused) => match self.refusal(row) {
+            let (cell, kind, space, scratch) = match *source {
+                Source::Envelope(field, kind) => (
+                    cell(self.envelope, field),
+                    kind,
+                    origin.packets,
+                    origin.envelope_scratch,
+                ),
+                Source::Payload(field, kind) => (
+                    cell(self.payload, field),
+                    kind,
+                    origin.payloads,
+                    origin.payload_scratch,
+                ),
+                Source::Host(HostField::Refused) => match origin.refusal(self.row) {
                     Some(Refusal { bytes, packet, .. }) => {
-                        let space = if *packet { self.packets } else { self.payloads };
-                        resolve(*bytes, Kind::Bytes, space, space)
+                        let space = if *packet {
+                            origin.packets
+                        } else {
+                            origin.payloads
+                        };
+                        (*bytes, Kind::Bytes, space, space)
                     }
-                    None => Found::Null,
+                    None => continue,
                 },
-                Source::Host(field) => Found::Host(field),
-                _ => Found::Null,
+                Source::Host(field) => return Found::Host(field),
             };
-            if !matches!(found, Found::Null) {
-                return found;
+            if !cell.is_null() {
+                return resolve(cell, kind, space, scratch);
             }
         }
         Found::Null
+    }
+}
+
+impl<'a> Origin<'a> {
+    /// The cells of a row.
+    #[inline(always)]
+    pub(super) fn cells<'o>(&'o self, row: &'o Row) -> Cells<'o, 'a> {
+        let cells = |checked: Option<&'a Checked>, index: u32| match checked {
+            Some(checked) if index != NONE => checked.row(index as usize),
+            _ => &[],
+        };
+        Cells {
+            origin: self,
+            row,
+            envelope: cells(Some(self.envelope), row.envelope),
+            payload: cells(self.payload, row.payload),
+        }
     }
 
     pub(super) fn refusal(&self, row: &Row) -> Option<&'a Refusal> {
@@ -154,7 +186,7 @@ impl<'a> Origin<'a> {
 
     /// The exact bytes of the column `payload`, where it is text and they are not UTF-8.
     pub(super) fn mended_payload(&self, plan: &TablePlan, row: &Row) -> Option<&'a [u8]> {
-        match self.find(plan.payload_text.as_deref()?, row) {
+        match self.cells(row).find(plan.payload_text.as_deref()?) {
             Found::Bytes {
                 bytes,
                 ascii: false,
@@ -165,12 +197,9 @@ impl<'a> Origin<'a> {
     }
 }
 
-/// A cell of a stage whose items lie in `space` and whose scratch is `scratch`.
-#[inline]
+/// A cell that is not null, of a stage whose items lie in `space`.
+#[inline(always)]
 fn resolve<'a>(cell: Cell, kind: Kind, space: &'a Space, scratch: &'a Space) -> Found<'a> {
-    if cell.is_null() {
-        return Found::Null;
-    }
     if matches!(kind, Kind::Number | Kind::Real | Kind::Time) {
         return Found::Scalar(cell.0, kind);
     }

@@ -59,11 +59,29 @@ pub struct Packet<'a> {
     pub bytes: &'a [u8],
     /// When the host received it, µs since 1970.
     pub received: u64,
+    ahead: &'a [u8],
+    origin: Origin,
     context: &'a [u64],
     context_bytes: &'a [u8],
 }
 
 impl<'a> Packet<'a> {
+    /// The packet's bytes and all that follow in the batch, so that a parser can load whole
+    /// words and blocks up to its end. What it finds behind the end must count for nothing:
+    /// those are other packets, and the host refuses spans of them.
+    #[must_use]
+    #[inline]
+    pub fn ahead(&self) -> &'a [u8] {
+        self.ahead
+    }
+
+    /// What spans of the packet are cut out of; see [`Row::span`].
+    #[must_use]
+    #[inline]
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
     /// The number in the `index`-th context field asked for, unless it is null.
     #[must_use]
     pub fn context_number(&self, index: usize) -> Option<u64> {
@@ -118,11 +136,14 @@ impl Rows<'_> {
     /// Starts a row, all null.
     #[inline]
     pub fn row(&mut self) -> Row<'_> {
-        let start = self.out.cells.len();
-        self.out.cells.resize(start + self.width, Cell::NULL.0);
+        let start = self.out.items.len() * self.width;
+        let end = start + self.width;
+        if end > self.out.cells.len() {
+            self.out.cells.resize(end, Cell::NULL.0);
+        }
         self.out.items.push(self.item);
         Row {
-            cells: &mut self.out.cells[start..],
+            cells: &mut self.out.cells[start..end],
             scratch: &mut self.out.scratch,
             packet_address: self.packet_address,
             packet_length: self.packet_length,
@@ -130,6 +151,10 @@ impl Rows<'_> {
         }
     }
 }
+
+/// Bytes that spans are cut out of: the packet, or text kept in scratch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin(u32);
 
 /// One row being filled. Fields are named by their place in the description.
 #[derive(Debug)]
@@ -152,11 +177,28 @@ impl Row<'_> {
         let cell = if at <= self.packet_length && bytes.len() <= self.packet_length - at {
             Cell::span(self.packet_offset + at as u32, bytes.len() as u32)
         } else {
-            let start = self.scratch.len() as u32 | Cell::SCRATCH;
-            self.scratch.extend_from_slice(bytes);
+            let Origin(start) = self.keep(bytes);
             Cell::span(start, bytes.len() as u32)
         };
         self.cells[field] = cell.0;
+    }
+
+    /// Copies text that had to be made, for [`span`](Self::span).
+    #[inline]
+    pub fn keep(&mut self, text: &[u8]) -> Origin {
+        let start = self.scratch.len() as u32 | Cell::SCRATCH;
+        self.scratch.extend_from_slice(text);
+        Origin(start)
+    }
+
+    /// Sets a text, bytes or address field to `begin..end` of `origin`: what
+    /// [`text`](Self::text) does, for a parser that works with places. The host refuses a
+    /// span that leaves the packet.
+    #[inline(always)]
+    pub fn span(&mut self, field: usize, origin: Origin, begin: usize, end: usize) {
+        debug_assert!(begin <= end, "a span ends before it begins");
+        let length = end.wrapping_sub(begin) as u32;
+        self.cells[field] = Cell::span(origin.0.wrapping_add(begin as u32), length).0;
     }
 
     /// Sets a text field that `write` makes in scratch.
@@ -206,7 +248,8 @@ pub(crate) fn run_with_width<P: Parser>(parser: &mut P, batch: &Batch<'_>, width
     let items = batch.ends.len();
     let context_width = batch.context.len().checked_div(items).unwrap_or(0);
     let mut out = Parsed {
-        cells: Vec::with_capacity(items * width),
+        // One fill for all rows that items have as a rule.
+        cells: vec![Cell::NULL.0; items * width],
         items: Vec::with_capacity(items),
         verdicts: Vec::with_capacity(items),
         scratch: Vec::new(),
@@ -217,6 +260,8 @@ pub(crate) fn run_with_width<P: Parser>(parser: &mut P, batch: &Batch<'_>, width
         let packet = Packet {
             bytes,
             received: batch.received.get(item).copied().unwrap_or(0),
+            ahead: &batch.bytes[start as usize..],
+            origin: Origin(start),
             context: &batch.context[item * context_width..(item + 1) * context_width],
             context_bytes: &batch.context_bytes,
         };
@@ -232,8 +277,9 @@ pub(crate) fn run_with_width<P: Parser>(parser: &mut P, batch: &Batch<'_>, width
         };
         let mut verdict = parser.parse(&packet, &mut rows);
         if verdict != Verdict::PARSED {
+            let rows_after = out.items.len();
+            out.cells[rows_before * width..rows_after * width].fill(Cell::NULL.0);
             out.items.truncate(rows_before);
-            out.cells.truncate(rows_before * width);
             out.scratch.truncate(scratch_before);
         } else if out.items.len() == rows_before {
             verdict = Verdict::NOT_MINE;
@@ -241,5 +287,6 @@ pub(crate) fn run_with_width<P: Parser>(parser: &mut P, batch: &Batch<'_>, width
         out.verdicts.push(verdict.code());
         start = end;
     }
+    out.cells.truncate(out.items.len() * width);
     out
 }

@@ -35,8 +35,9 @@ pub(crate) fn write_masked(value: &[u8], out: &mut Vec<u8>) {
     }
     out.extend_from_slice(scheme);
     loop {
-        let (this, rest) = match find_outside_quotes(parameters, b',') {
-            Some((this, rest)) => (this, Some(rest)),
+        let comma = find_outside_quotes(parameters, b',');
+        let (this, rest) = match comma.and_then(|comma| parameters.split_at_checked(comma)) {
+            Some((this, rest)) => (this, rest.get(1..)),
             None => (parameters, None),
         };
         write_parameter(trimmed(this), out);

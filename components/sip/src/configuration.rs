@@ -7,7 +7,8 @@
 use serde::Deserialize;
 
 use crate::field;
-use crate::header::{is_token, long_name};
+use crate::header::long_name;
+use crate::text::is_token;
 
 /// Most correlation headers. A chain of back-to-back agents uses two or three.
 const CORRELATION_HEADERS_MAX: usize = 32;

@@ -1,123 +1,254 @@
 //! Header lines and their names.
 
 use crate::field;
-use crate::value::{split_at_byte, trimmed};
+use crate::text::{Span, Text};
 
-/// A header whose value is extracted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Header {
-    /// The value goes to this field as it is.
-    Plain(usize),
-    Authorization,
-    CSeq,
-    ContentLength,
-    ContentType,
-    From,
-    To,
-    Via,
+/// A header whose value is extracted: the field that the value goes to as it is, or one of
+/// those that are taken apart. A number, so that most lines are told by one comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header(u8);
+
+impl Header {
+    /// Any other.
+    pub(crate) const UNKNOWN: Self = Self(u8::MAX);
+    pub(crate) const AUTHORIZATION: Self = Self(FIRST_APART);
+    pub(crate) const CSEQ: Self = Self(FIRST_APART + 1);
+    pub(crate) const CONTENT_LENGTH: Self = Self(FIRST_APART + 2);
+    pub(crate) const CONTENT_TYPE: Self = Self(FIRST_APART + 3);
+    pub(crate) const FROM: Self = Self(FIRST_APART + 4);
+    pub(crate) const TO: Self = Self(FIRST_APART + 5);
+    pub(crate) const VIA: Self = Self(FIRST_APART + 6);
+
+    /// One whose value goes to `field` as it is.
+    const fn plain(field: usize) -> Self {
+        assert!(field < FIRST_APART as usize, "more fields than numbers");
+        Self(field as u8)
+    }
+
+    /// The field that the value goes to as it is.
+    #[inline(always)]
+    pub(crate) fn field(self) -> Option<usize> {
+        (self.0 < FIRST_APART).then_some(usize::from(self.0))
+    }
+}
+
+/// The first number of a header that is taken apart.
+const FIRST_APART: u8 = 128;
+
+/// A name that is looked for.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Its first eight letters as a word, the first lowest.
+    start: u64,
+    /// Its next eight, with the colon if it follows; a mask for them; bit 5 of the letters.
+    rest: u64,
+    rest_mask: u64,
+    rest_lower: u64,
+    /// What follows these sixteen.
+    tail: &'static [u8],
+    length: usize,
+    header: Header,
+    /// The slot of another name that begins with the same eight letters, else its own.
+    next: usize,
 }
 
 impl Header {
-    /// The header of a line, and its value with surrounding blanks.
+    /// The header of a line, and where its value begins.
     ///
-    /// Most lines of a capture are told apart by their first eight bytes alone: one load,
-    /// and comparisons of words. Bit 5 set makes letters lower-case and changes no hyphen,
-    /// colon or blank.
-    #[inline]
-    pub(crate) fn of(line: &[u8]) -> Option<(Self, &[u8])> {
-        let word = first_word(line) | LOWER;
+    /// `head` is the first sixteen bytes of the line, which tell most names apart: the first
+    /// eight are the key of a table without collisions. Bit 5 set makes letters lower-case
+    /// and changes no hyphen, colon or blank.
+    #[inline(always)]
+    pub(crate) fn of(text: &Text<'_>, line: Span, head: [u64; 2]) -> (Self, usize) {
+        let [word, rest] = head;
+        let word = word | LOWER;
         let colons = word ^ repeat(b':');
         // The lowest byte that is zero: the only one that this trick is exact about.
         let found = colons.wrapping_sub(repeat(1)) & !colons & repeat(0x80);
-        let (name, known) = if found == 0 {
-            (word, Self::of_long(word, line))
-        } else {
-            let length = found.trailing_zeros() as usize / 8;
-            let name = word & low_bytes(length);
-            let value = line.get(length + 1..);
-            (name, Self::of_short(name).zip(value))
-        };
-        if known.is_none() && has_blank(name) {
-            Self::of_loose(line)
-        } else {
-            known
-        }
-    }
-
-    /// By a name of up to seven letters.
-    #[inline]
-    fn of_short(name: u64) -> Option<Self> {
-        const VIA: u64 = word(b"via");
-        const V: u64 = word(b"v");
-        const FROM: u64 = word(b"from");
-        const F: u64 = word(b"f");
-        const TO: u64 = word(b"to");
-        const T: u64 = word(b"t");
-        const CALL_ID: u64 = word(b"call-id");
-        const I: u64 = word(b"i");
-        const CSEQ: u64 = word(b"cseq");
-        const CONTACT: u64 = word(b"contact");
-        const M: u64 = word(b"m");
-        const C: u64 = word(b"c");
-        const L: u64 = word(b"l");
-        const EXPIRES: u64 = word(b"expires");
-        const REASON: u64 = word(b"reason");
-        const SERVER: u64 = word(b"server");
-        Some(match name {
-            VIA | V => Self::Via,
-            FROM | F => Self::From,
-            TO | T => Self::To,
-            CALL_ID | I => Self::Plain(field::CALL_ID),
-            CSEQ => Self::CSeq,
-            CONTACT | M => Self::Plain(field::CONTACT),
-            C => Self::ContentType,
-            L => Self::ContentLength,
-            EXPIRES => Self::Plain(field::EXPIRES),
-            REASON => Self::Plain(field::REASON),
-            SERVER => Self::Plain(field::SERVER),
-            _ => return None,
-        })
-    }
-
-    /// By the first eight letters of a longer name, then by the rest of it.
-    #[inline]
-    fn of_long(start: u64, line: &[u8]) -> Option<(Self, &[u8])> {
-        const CONTENT: u64 = word(b"content-");
-        const MAX_FORWARDS: u64 = word(b"max-forw");
-        const USER_AGENT: u64 = word(b"user-age");
-        const AUTHORIZATION: u64 = word(b"authoriz");
-        const PROXY_AUTHORIZATION: u64 = word(b"proxy-au");
-        const P_ASSERTED_IDENTITY: u64 = word(b"p-assert");
-        const REMOTE_PARTY_ID: u64 = word(b"remote-p");
-        const DIVERSION: u64 = word(b"diversio");
-        const SESSION_ID: u64 = word(b"session-");
-        const X_CALL_ID: u64 = word(b"x-call-i");
-        let (header, rest): (_, &[u8]) = match start {
-            CONTENT => {
-                return after(line, b"length")
-                    .map(|value| (Self::ContentLength, value))
-                    .or_else(|| Some((Self::ContentType, after(line, b"type")?)));
+        // All bytes before it; all eight if there is none.
+        let name = word & ((found & found.wrapping_neg()) >> 7).wrapping_sub(1);
+        let mut known = &TABLE[slot(name, MULTIPLIER)];
+        if known.start == name {
+            if !known.goes_on_with(rest) {
+                known = &TABLE[known.next % SLOTS];
             }
-            MAX_FORWARDS => (Self::Plain(field::MAX_FORWARDS), b"ards"),
-            USER_AGENT => (Self::Plain(field::USER_AGENT), b"nt"),
-            AUTHORIZATION => (Self::Authorization, b"ation"),
-            PROXY_AUTHORIZATION => (Self::Authorization, b"thorization"),
-            P_ASSERTED_IDENTITY => (Self::Plain(field::P_ASSERTED_IDENTITY), b"ed-identity"),
-            REMOTE_PARTY_ID => (Self::Plain(field::REMOTE_PARTY_ID), b"arty-id"),
-            DIVERSION => (Self::Plain(field::DIVERSION), b"n"),
-            SESSION_ID => (Self::Plain(field::SESSION_ID_HEADER), b"id"),
-            X_CALL_ID => (Self::Plain(field::X_CALL_ID), b"d"),
-            _ => return None,
-        };
-        Some((header, after(line, rest)?))
+            if known.goes_on_with(rest) && (known.length < 2 * WORD || known.has_tail(text, line)) {
+                return (known.header, line.begin + known.length + 1);
+            }
+            return (Self::of_loose(text, line, true), value_begin(text, line));
+        }
+        if has_blank(name) {
+            return (Self::of_loose(text, line, false), value_begin(text, line));
+        }
+        (Self::UNKNOWN, line.end)
     }
 
-    /// By a short name that has blanks before its colon.
+    /// By a name that has blanks before its colon, compared with all names of more, or
+    /// less, than seven letters.
     #[cold]
-    fn of_loose(line: &[u8]) -> Option<(Self, &[u8])> {
-        let (name, value) = split(line)?;
-        let lower = (name.len() < WORD).then(|| LOWER & low_bytes(name.len()))?;
-        Some((Self::of_short(first_word(name) | lower)?, value))
+    #[inline(never)]
+    fn of_loose(text: &Text<'_>, line: Span, long: bool) -> Self {
+        let Some(name) = name(text, line) else {
+            return Self::UNKNOWN;
+        };
+        if long && !matches!(text.at(line.begin + name.len()), b' ' | b'\t') {
+            return Self::UNKNOWN;
+        }
+        NAMES
+            .iter()
+            .find(|(known, _)| (known.len() >= WORD) == long && is_same(name, known))
+            .map_or(Self::UNKNOWN, |(_, header)| *header)
+    }
+}
+
+impl Known {
+    #[inline(always)]
+    fn goes_on_with(&self, rest: u64) -> bool {
+        (rest | self.rest_lower) & self.rest_mask == self.rest
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn has_tail(&self, text: &Text<'_>, line: Span) -> bool {
+        let begin = line.begin + 2 * WORD;
+        let end = begin + self.tail.len();
+        is_same(text.slice(Span::new(begin, end)), self.tail) && text.at(end) == b':'
+    }
+}
+
+/// Whether a name is a lower-case one once bit 5 is set.
+fn is_same(name: &[u8], lower: &[u8]) -> bool {
+    let mut both = name.iter().zip(lower);
+    name.len() == lower.len() && both.all(|(byte, lower)| byte | 0x20 == *lower)
+}
+
+/// All names, in lower case.
+const NAMES: &[(&[u8], Header)] = &[
+    (b"via", Header::VIA),
+    (b"v", Header::VIA),
+    (b"from", Header::FROM),
+    (b"f", Header::FROM),
+    (b"to", Header::TO),
+    (b"t", Header::TO),
+    (b"call-id", Header::plain(field::CALL_ID)),
+    (b"i", Header::plain(field::CALL_ID)),
+    (b"cseq", Header::CSEQ),
+    (b"contact", Header::plain(field::CONTACT)),
+    (b"m", Header::plain(field::CONTACT)),
+    (b"content-length", Header::CONTENT_LENGTH),
+    (b"l", Header::CONTENT_LENGTH),
+    (b"content-type", Header::CONTENT_TYPE),
+    (b"c", Header::CONTENT_TYPE),
+    (b"expires", Header::plain(field::EXPIRES)),
+    (b"reason", Header::plain(field::REASON)),
+    (b"server", Header::plain(field::SERVER)),
+    (b"max-forwards", Header::plain(field::MAX_FORWARDS)),
+    (b"user-agent", Header::plain(field::USER_AGENT)),
+    (b"authorization", Header::AUTHORIZATION),
+    (b"proxy-authorization", Header::AUTHORIZATION),
+    (
+        b"p-asserted-identity",
+        Header::plain(field::P_ASSERTED_IDENTITY),
+    ),
+    (b"remote-party-id", Header::plain(field::REMOTE_PARTY_ID)),
+    (b"diversion", Header::plain(field::DIVERSION)),
+    (b"session-id", Header::plain(field::SESSION_ID_HEADER)),
+    (b"x-call-id", Header::plain(field::X_CALL_ID)),
+];
+
+/// Slots of the table: enough that a multiplier without collisions is found soon.
+const SLOTS: usize = 128;
+
+/// Gives each start of a name a slot of its own.
+const MULTIPLIER: u64 = multiplier();
+
+static TABLE: [Known; SLOTS] = table();
+
+#[inline(always)]
+const fn slot(start: u64, multiplier: u64) -> usize {
+    (start.wrapping_mul(multiplier) >> (u64::BITS - SLOTS.ilog2())) as usize
+}
+
+/// Tries multipliers until one has no collisions.
+const fn multiplier() -> u64 {
+    // The golden ratio, and the multiplier of Knuth's MMIX.
+    let mut multiplier: u64 = 0x9e37_79b9_7f4a_7c15;
+    loop {
+        let mut taken = [0; SLOTS];
+        let mut collides = false;
+        let mut at = 0;
+        while at < NAMES.len() {
+            let start = word(NAMES[at].0, 0);
+            let slot = slot(start, multiplier);
+            collides |= taken[slot] != 0 && taken[slot] != start;
+            taken[slot] = start;
+            at += 1;
+        }
+        if !collides {
+            return multiplier;
+        }
+        multiplier = multiplier.wrapping_mul(0x5851_f42d_4c95_7f2d) | 1;
+    }
+}
+
+const fn table() -> [Known; SLOTS] {
+    // No line begins with a zero once bit 5 is set.
+    const NONE: Known = Known {
+        start: 0,
+        rest: 0,
+        rest_mask: 0,
+        rest_lower: 0,
+        tail: &[],
+        length: 0,
+        header: Header::UNKNOWN,
+        next: 0,
+    };
+    let mut table = [NONE; SLOTS];
+    let mut at = 0;
+    while at < NAMES.len() {
+        let first = slot(word(NAMES[at].0, 0), MULTIPLIER);
+        if table[first].start == 0 {
+            table[first] = known(NAMES[at], first);
+        }
+        at += 1;
+    }
+    // Names that begin as another does, in slots that are free.
+    let (mut at, mut free) = (0, 0);
+    while at < NAMES.len() {
+        let first = slot(word(NAMES[at].0, 0), MULTIPLIER);
+        if table[first].length != NAMES[at].0.len() {
+            assert!(table[first].next == first, "three names begin the same");
+            while table[free].start != 0 {
+                free += 1;
+            }
+            table[free] = known(NAMES[at], free);
+            table[first].next = free;
+        }
+        at += 1;
+    }
+    table
+}
+
+const fn known((name, header): (&'static [u8], Header), slot: usize) -> Known {
+    let has_colon = name.len() >= WORD && name.len() < 2 * WORD;
+    let rest_length = name.len().saturating_sub(WORD);
+    let mut rest = word(name, WORD);
+    if has_colon {
+        rest |= (b':' as u64) << (rest_length * 8);
+    }
+    Known {
+        start: word(name, 0),
+        rest,
+        rest_mask: low_bytes(rest_length + has_colon as usize),
+        rest_lower: LOWER & low_bytes(rest_length),
+        tail: if name.len() > 2 * WORD {
+            name.split_at(2 * WORD).1
+        } else {
+            &[]
+        },
+        length: name.len(),
+        header,
+        next: slot,
     }
 }
 
@@ -131,64 +262,46 @@ const fn repeat(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; WORD])
 }
 
-/// A mask for the first `count` bytes of a word, fewer than all.
-fn low_bytes(count: usize) -> u64 {
-    !(u64::MAX << (count * 8))
+/// A mask for the first `count` bytes of a word.
+const fn low_bytes(count: usize) -> u64 {
+    match count {
+        WORD.. => u64::MAX,
+        _ => !(u64::MAX << (count * 8)),
+    }
 }
 
-/// A lower-case name of up to eight bytes as a word.
-const fn word(name: &[u8]) -> u64 {
+/// Up to eight letters of a name from a place on, the first lowest.
+const fn word(name: &[u8], from: usize) -> u64 {
     let mut word = 0;
-    let mut at = 0;
-    while at < name.len() {
-        word |= (name[at] as u64) << (at * 8);
+    let mut at = from;
+    while at < name.len() && at < from + WORD {
+        word |= (name[at] as u64) << ((at - from) * 8);
         at += 1;
     }
     word
 }
 
-/// The first eight bytes of a line; a shorter one is filled up with zeroes.
-#[inline]
-fn first_word(line: &[u8]) -> u64 {
-    match line.first_chunk() {
-        Some(bytes) => u64::from_le_bytes(*bytes),
-        None => line
-            .iter()
-            .rev()
-            .fold(0, |word, byte| word << 8 | u64::from(*byte)),
-    }
-}
-
 /// Whether a byte of a word is a blank or, with bit 5 set as it is, a tab.
+#[inline(always)]
 fn has_blank(word: u64) -> bool {
-    word.to_le_bytes()
-        .iter()
-        .any(|byte| matches!(byte, b' ' | 0x29))
+    let (blanks, tabs) = (word ^ repeat(b' '), word ^ repeat(0x29));
+    // Where a difference is zero its highest bit is borrowed; that of a byte above one that
+    // is zero may be too, which changes nothing for the question.
+    let zeroes = |word: u64| word.wrapping_sub(repeat(1)) & !word & repeat(0x80);
+    zeroes(blanks) | zeroes(tabs) != 0
 }
 
-/// The value of a line whose name goes on with `rest` after the first eight bytes.
-#[inline]
-fn after<'a>(line: &'a [u8], rest: &[u8]) -> Option<&'a [u8]> {
-    let (name, value) = line.get(WORD..)?.split_at_checked(rest.len())?;
-    // All of `rest` are lower-case letters and hyphens.
-    if !name
-        .iter()
-        .zip(rest)
-        .all(|(byte, expected)| byte | 0x20 == *expected)
-    {
-        return None;
-    }
-    match value {
-        [b':', value @ ..] => Some(value),
-        [b' ' | b'\t', ..] => value.trim_ascii_start().strip_prefix(b":"),
-        _ => None,
-    }
+/// The name of any header line, without surrounding blanks.
+pub(crate) fn name<'a>(text: &Text<'a>, line: Span) -> Option<&'a [u8]> {
+    let colon = text.find(line, [b':']);
+    (colon < line.end).then(|| text.slice(text.trimmed(line.to(colon))))
 }
 
-/// The name and the value of any header line, without surrounding blanks.
-pub(crate) fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (name, value) = split_at_byte(line, b':')?;
-    Some((trimmed(name), trimmed(value)))
+/// Where the value of any header line begins.
+#[cold]
+#[inline(never)]
+pub(crate) fn value_begin(text: &Text<'_>, line: Span) -> usize {
+    (text.find(line, [b':']) + 1).min(line.end)
 }
 
 /// The long name of a header that is named in its compact form (IANA "SIP Parameters").
@@ -216,22 +329,4 @@ pub(crate) fn long_name(name: &[u8]) -> &[u8] {
         b'y' => b"identity",
         _ => name,
     }
-}
-
-/// RFC 3261 section 25.1, `token`.
-pub(crate) fn is_token(byte: u8) -> bool {
-    const TOKENS: [bool; 256] = {
-        let mut tokens = [false; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            tokens[byte] = (byte as u8).is_ascii_alphanumeric()
-                || matches!(
-                    byte as u8,
-                    b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
-                );
-            byte += 1;
-        }
-        tokens
-    };
-    TOKENS[usize::from(byte)]
 }

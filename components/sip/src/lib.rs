@@ -18,8 +18,8 @@ mod configuration;
 mod header;
 mod message;
 mod not_sip;
-mod search;
 mod start_line;
+mod text;
 mod uri;
 mod value;
 
@@ -31,6 +31,7 @@ use configuration::{Configuration, Watched};
 use message::Reader;
 use not_sip::NotSip;
 use start_line::StartLine;
+use text::{SLACK, Span, Text};
 
 /// HEP protocol type of SIP.
 const PROTO_TYPE_SIP: u32 = 1;
@@ -46,6 +47,8 @@ pub struct Sip {
     watched: Watched,
     /// Where folded lines are joined; kept to keep its memory.
     unfolded: Vec<u8>,
+    /// A packet that has too few bytes behind it.
+    padded: Vec<u8>,
 }
 
 impl Parser for Sip {
@@ -69,29 +72,38 @@ impl Parser for Sip {
     }
 
     fn parse(&mut self, packet: &Packet<'_>, rows: &mut Rows<'_>) -> Verdict {
-        let item = packet.bytes;
-        let Some(mut start_line) = StartLine::find(item) else {
-            return NotSip::of(item).verdict();
+        let has_slack = packet.ahead().len() >= packet.bytes.len() + SLACK;
+        if !has_slack {
+            // The last of a batch.
+            self.padded.clear();
+            self.padded.extend_from_slice(packet.bytes);
+            self.padded.resize(packet.bytes.len() + SLACK, 0);
+        }
+        let text = Text {
+            bytes: packet.bytes,
+            ahead: if has_slack {
+                packet.ahead()
+            } else {
+                &self.padded
+            },
+            origin: packet.origin(),
         };
-        let mut piece = item;
+        let Some(mut start_line) = StartLine::find(&text) else {
+            return NotSip::of(packet.bytes).verdict();
+        };
+        let mut piece = Span::new(0, packet.bytes.len());
         for messages_left in (0..MESSAGES_MAX).rev() {
             let mut row = rows.row();
-            let extent =
-                Reader::new(&self.watched, &mut self.unfolded, &mut row).read(item, &start_line);
+            let reader = Reader::new(&self.watched, &mut self.unfolded, &mut row);
+            let extent = reader.read(&text, &start_line);
             let next = match messages_left {
                 0 => None,
-                _ => extent.next_message(item),
+                _ => extent.next_message(&text),
             };
-            let Some(next) = next else {
-                row.text(field::MESSAGE, piece);
-                break;
-            };
-            let taken = item.len() - piece.len();
-            let (this, rest) = piece
-                .split_at_checked(next.begin - taken)
-                .unwrap_or((piece, &[]));
-            row.text(field::MESSAGE, this);
-            piece = rest;
+            let end = next.map_or(piece.end, |next| next.begin);
+            row.span(field::MESSAGE, text.origin, piece.begin, end);
+            let Some(next) = next else { break };
+            piece.begin = end;
             start_line = next;
         }
         Verdict::PARSED

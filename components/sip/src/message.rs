@@ -6,9 +6,10 @@ use crate::authorization::write_masked;
 use crate::configuration::{Target, Watched};
 use crate::field;
 use crate::header::{self, Header};
-use crate::start_line::{Kind, StartLine, line_of};
+use crate::start_line::{Kind, StartLine};
+use crate::text::{LineEnds, SLACK, Span, Text};
 use crate::uri::{Address, Uri};
-use crate::value::{first_of_list, parameter, split_at_byte, trimmed};
+use crate::value::{ShortName, first_of_list, parameter};
 
 /// Reads one message into a row.
 pub(crate) struct Reader<'r, 'c> {
@@ -48,19 +49,10 @@ impl<'r, 'c> Reader<'r, 'c> {
     }
 
     /// Reads the message that begins with `start_line`.
-    pub(crate) fn read(mut self, item: &[u8], start_line: &StartLine<'_>) -> Extent {
-        match start_line.kind {
-            Kind::Request { method, uri } => {
-                self.row.text(field::METHOD, method);
-                self.row.text(field::REQUEST_URI, uri);
-                self.text(field::CALLEE, Uri::parse(uri).user);
-            }
-            Kind::Response { code, reason } => {
-                self.row.text(field::RESPONSE_CODE, code);
-                self.text(field::RESPONSE_REASON, reason);
-            }
-        }
-        let body = self.headers(item, start_line.end);
+    #[inline(always)]
+    pub(crate) fn read(mut self, text: &Text<'_>, start_line: &StartLine) -> Extent {
+        self.start_line(text, start_line.kind);
+        let body = self.headers(text, start_line.end);
         Extent {
             body,
             content_length: self.content_length,
@@ -68,139 +60,211 @@ impl<'r, 'c> Reader<'r, 'c> {
         }
     }
 
+    #[inline(never)]
+    fn start_line(&mut self, text: &Text<'_>, kind: Kind) {
+        match kind {
+            Kind::Request { method, uri } => {
+                self.set(field::METHOD, text, method);
+                self.set(field::REQUEST_URI, text, uri);
+                self.set(field::CALLEE, text, Uri::parse(text, uri).user);
+            }
+            Kind::Response { code, reason } => {
+                self.set(field::RESPONSE_CODE, text, code);
+                self.set(field::RESPONSE_REASON, text, reason);
+            }
+        }
+    }
+
     /// Reads header lines from `begin` to the empty line, and says where the body begins.
-    fn headers(&mut self, item: &[u8], mut begin: usize) -> usize {
-        while let Some(rest) = item.get(begin..).filter(|rest| !rest.is_empty()) {
-            let (line, length) = line_of(rest);
-            begin += length;
+    #[inline(never)]
+    fn headers(&mut self, text: &Text<'_>, mut begin: usize) -> usize {
+        let mut line_ends = LineEnds::from(begin);
+        while begin < text.bytes.len() {
+            let newline = line_ends.next(text);
+            // Without a line feed at its end the last line keeps a carriage return.
+            let end = match text.bytes.get(begin..=newline) {
+                Some([.., b'\r', _]) => newline - 1,
+                _ => newline,
+            };
+            let line = Span::new(begin, end);
+            begin = newline + 1;
             if line.is_empty() {
                 break;
             }
-            if let Some(b' ' | b'\t') = item.get(begin) {
-                begin = self.folded(line, item, begin);
-            } else {
-                self.line(line);
+            match text.bytes.get(begin) {
+                Some(b' ' | b'\t') => {
+                    begin = self.folded(text, line, begin);
+                    line_ends = LineEnds::from(begin);
+                }
+                _ => self.line(text, line),
             }
         }
-        begin
+        begin.min(text.bytes.len())
     }
 
     /// Reads a line that goes on at `begin`, and says where the next begins. A line end
     /// and the blanks after it become one blank (RFC 3261 section 7.3.1).
-    fn folded(&mut self, first: &[u8], item: &[u8], mut begin: usize) -> usize {
+    #[cold]
+    #[inline(never)]
+    fn folded(&mut self, text: &Text<'_>, first: Span, mut begin: usize) -> usize {
         let mut unfolded = std::mem::take(self.unfolded);
         unfolded.clear();
-        unfolded.extend_from_slice(trimmed(first));
-        while let Some(rest @ [b' ' | b'\t', ..]) = item.get(begin..) {
-            let (line, length) = line_of(rest);
+        unfolded.extend_from_slice(text.slice(text.trimmed(first)));
+        let mut line_ends = LineEnds::from(begin);
+        while let b' ' | b'\t' = text.at(begin) {
+            let newline = line_ends.next(text);
             unfolded.push(b' ');
-            unfolded.extend_from_slice(trimmed(line));
-            begin += length;
+            unfolded.extend_from_slice(text.slice(text.trimmed(Span::new(begin, newline))));
+            begin = (newline + 1).min(text.bytes.len());
         }
-        self.line(&unfolded);
+        let length = unfolded.len();
+        let origin = self.row.keep(&unfolded);
+        unfolded.resize(length + SLACK, 0);
+        let (bytes, ahead) = (unfolded.get(..length).unwrap_or_default(), &unfolded);
+        let joined = Text {
+            bytes,
+            ahead,
+            origin,
+        };
+        self.line(&joined, Span::new(0, length));
         *self.unfolded = unfolded;
         begin
     }
 
     /// Reads one whole header.
-    #[inline]
-    fn line(&mut self, line: &[u8]) {
-        if let Some((header, value)) = Header::of(line) {
-            self.header(header, trimmed(value));
+    #[inline(always)]
+    fn line(&mut self, text: &Text<'_>, line: Span) {
+        let head = text.words(line.begin);
+        let (header, value) = Header::of(text, line, head);
+        if header != Header::UNKNOWN {
+            let value = text.trimmed(line.from(value));
+            match header.field() {
+                Some(field) => self.set(field, text, value),
+                None => self.take_apart(header, text, value),
+            }
         }
-        if line
-            .first()
-            .is_some_and(|first| self.watched.may_begin_with(*first))
-        {
-            self.watched_line(line);
+        if self.watched.may_begin_with(head[0] as u8) {
+            self.watched_line(text, line);
         }
     }
 
-    fn header(&mut self, header: Header, value: &[u8]) {
+    #[inline(always)]
+    fn take_apart(&mut self, header: Header, text: &Text<'_>, value: Span) {
         match header {
-            Header::Plain(field) => self.text(field, value),
-            Header::Via if self.row.is_null(field::VIA) => {
-                let top = first_of_list(value);
-                self.text(field::VIA, top);
-                if let Some((_, parameters)) = split_at_byte(top, b';') {
-                    self.text(
-                        field::BRANCH,
-                        parameter(parameters, b"branch").unwrap_or(&[]),
-                    );
-                }
-            }
-            Header::From
-                if self.row.is_null(field::FROM_HOST) && self.row.is_null(field::CALLER) =>
-            {
-                let from = Address::parse(value);
-                self.text(field::CALLER, from.uri.user);
-                self.text(field::FROM_HOST, from.uri.host);
-                self.text(field::FROM_TAG, from.tag().unwrap_or(&[]));
-            }
-            Header::To if self.row.is_null(field::AOR) => {
-                let to = Address::parse(value);
-                self.text(field::CALLEE, to.uri.user);
-                self.text(field::TO_HOST, to.uri.host);
-                self.text(field::TO_TAG, to.tag().unwrap_or(&[]));
-                self.address_of_record(&to.uri);
-            }
-            Header::CSeq if self.row.is_null(field::CSEQ) => {
-                self.text(field::CSEQ, value);
-                let digits = value
-                    .iter()
-                    .take_while(|byte| byte.is_ascii_digit())
-                    .count();
-                let method = trimmed(value.get(digits..).unwrap_or_default());
-                let end = method
-                    .iter()
-                    .take_while(|byte| header::is_token(**byte))
-                    .count();
-                self.text(field::CSEQ_METHOD, method.get(..end).unwrap_or_default());
-            }
-            Header::ContentLength if self.row.is_null(field::CONTENT_LENGTH) => {
-                self.text(field::CONTENT_LENGTH, value);
-                self.content_length = std::str::from_utf8(value)
-                    .ok()
-                    .and_then(|digits| digits.parse().ok());
-            }
-            Header::ContentType if self.row.is_null(field::CONTENT_TYPE) => {
-                self.text(field::CONTENT_TYPE, value);
-                // The quick look spares most bodies the comparisons.
-                self.body_may_be_a_message = matches!(value, [b'm' | b'M', ..])
-                    && [&b"message/"[..], b"multipart/"].iter().any(|kind| {
-                        let start = value.get(..kind.len());
-                        start.is_some_and(|start| start.eq_ignore_ascii_case(kind))
-                    });
-            }
-            Header::Authorization
-                if self.row.is_null(field::AUTHORIZATION) && !value.is_empty() =>
-            {
-                self.row
-                    .written(field::AUTHORIZATION, |out| write_masked(value, out));
-            }
-            // Doubled: the first counts.
+            Header::VIA => self.via(text, value),
+            Header::FROM => self.from(text, value),
+            Header::TO => self.to(text, value),
+            Header::CSEQ => self.cseq(text, value),
+            Header::CONTENT_LENGTH => self.content_length(text, value),
+            Header::CONTENT_TYPE => self.content_type(text, value),
+            Header::AUTHORIZATION => self.authorization(text, value),
             _ => {}
         }
     }
 
-    fn address_of_record(&mut self, uri: &Uri<'_>) {
-        match (uri.user, uri.host, uri.user_at_host) {
-            ([], host, _) => self.text(field::AOR, host),
-            (user, [], _) => self.text(field::AOR, user),
-            (_, _, Some(user_at_host)) => self.text(field::AOR, user_at_host),
-            (user, host, None) => self.row.written(field::AOR, |out| {
-                out.extend_from_slice(user);
+    #[inline(never)]
+    fn via(&mut self, text: &Text<'_>, value: Span) {
+        const BRANCH: ShortName = ShortName::new(b"branch");
+        if !self.row.is_null(field::VIA) {
+            return;
+        }
+        let top = first_of_list(text, value);
+        self.set(field::VIA, text, top);
+        let first = text.find(top, [b';']);
+        if first < top.end
+            && let Some(branch) = parameter(text, top.from(first + 1), BRANCH)
+        {
+            self.set(field::BRANCH, text, branch);
+        }
+    }
+
+    #[inline(never)]
+    fn from(&mut self, text: &Text<'_>, value: Span) {
+        if !self.row.is_null(field::FROM_HOST) || !self.row.is_null(field::CALLER) {
+            return;
+        }
+        let from = Address::parse(text, value);
+        self.set(field::CALLER, text, from.uri.user);
+        self.set(field::FROM_HOST, text, from.uri.host);
+        self.set(field::FROM_TAG, text, from.tag);
+    }
+
+    #[inline(never)]
+    fn to(&mut self, text: &Text<'_>, value: Span) {
+        if !self.row.is_null(field::AOR) {
+            return;
+        }
+        let to = Address::parse(text, value);
+        self.set(field::CALLEE, text, to.uri.user);
+        self.set(field::TO_HOST, text, to.uri.host);
+        self.set(field::TO_TAG, text, to.tag);
+        self.address_of_record(text, &to.uri);
+    }
+
+    #[inline(never)]
+    fn cseq(&mut self, text: &Text<'_>, value: Span) {
+        if !self.row.is_null(field::CSEQ) {
+            return;
+        }
+        self.set(field::CSEQ, text, value);
+        let method = text.trimmed_start(value.from(text.find_number_end(value)));
+        let method = method.to(text.find_token_end(method));
+        self.set(field::CSEQ_METHOD, text, method);
+    }
+
+    #[inline(never)]
+    fn content_length(&mut self, text: &Text<'_>, value: Span) {
+        if self.row.is_null(field::CONTENT_LENGTH) {
+            self.set(field::CONTENT_LENGTH, text, value);
+            self.content_length = number(text.slice(value));
+        }
+    }
+
+    #[inline(never)]
+    fn content_type(&mut self, text: &Text<'_>, value: Span) {
+        if self.row.is_null(field::CONTENT_TYPE) {
+            self.set(field::CONTENT_TYPE, text, value);
+            // The quick look spares most bodies the comparisons.
+            self.body_may_be_a_message =
+                matches!(text.at(value.begin), b'm' | b'M') && names_message(text.slice(value));
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn authorization(&mut self, text: &Text<'_>, value: Span) {
+        if self.row.is_null(field::AUTHORIZATION) && !value.is_empty() {
+            self.row.written(field::AUTHORIZATION, |out| {
+                write_masked(text.slice(value), out);
+            });
+        }
+    }
+
+    #[inline(always)]
+    fn address_of_record(&mut self, text: &Text<'_>, uri: &Uri) {
+        if uri.user.is_empty() {
+            self.set(field::AOR, text, uri.host);
+        } else if uri.host.is_empty() {
+            self.set(field::AOR, text, uri.user);
+        } else if let Some(user_at_host) = uri.user_at_host {
+            self.set(field::AOR, text, user_at_host);
+        } else {
+            self.row.written(field::AOR, |out| {
+                out.extend_from_slice(text.slice(uri.user));
                 out.push(b'@');
-                out.extend_from_slice(host);
-            }),
+                out.extend_from_slice(text.slice(uri.host));
+            });
         }
     }
 
     /// Reads a line that may be a configured header.
-    fn watched_line(&mut self, line: &[u8]) {
-        let Some((name, value)) = header::split(line) else {
+    #[cold]
+    #[inline(never)]
+    fn watched_line(&mut self, text: &Text<'_>, line: Span) {
+        let Some(name) = header::name(text, line) else {
             return;
         };
+        let value = text.trimmed(line.from(header::value_begin(text, line)));
         if value.is_empty() {
             return;
         }
@@ -208,21 +272,49 @@ impl<'r, 'c> Reader<'r, 'c> {
             match target {
                 Target::Correlation { rank } if rank < self.correlation_rank => {
                     self.correlation_rank = rank;
-                    self.row.text(field::CORRELATION, value);
+                    let Span { begin, end } = value;
+                    self.row.span(field::CORRELATION, text.origin, begin, end);
                 }
-                Target::Custom { field } => self.text(field, value),
+                Target::Custom { field } => self.set(field, text, value),
                 Target::Correlation { .. } => {}
             }
         }
     }
 
     /// Sets a field that has no value yet; an empty one says nothing.
-    #[inline]
-    fn text(&mut self, field: usize, value: &[u8]) {
+    #[inline(always)]
+    fn set(&mut self, field: usize, text: &Text<'_>, value: Span) {
         if !value.is_empty() && self.row.is_null(field) {
-            self.row.text(field, value);
+            self.row.span(field, text.origin, value.begin, value.end);
         }
     }
+}
+
+/// The number of a Content-Length.
+#[inline(always)]
+fn number(digits: &[u8]) -> Option<usize> {
+    /// Fewer digits than can overflow.
+    const DIGITS_MAX: usize = 9;
+    let mut number = 0;
+    for byte in digits {
+        match byte.wrapping_sub(b'0') {
+            digit @ 0..=9 if digits.len() <= DIGITS_MAX => {
+                number = number * 10 + usize::from(digit)
+            }
+            _ => return std::str::from_utf8(digits).ok()?.parse().ok(),
+        }
+    }
+    (!digits.is_empty()).then_some(number)
+}
+
+/// Whether a Content-Type may have messages in its body.
+#[cold]
+#[inline(never)]
+fn names_message(content_type: &[u8]) -> bool {
+    [&b"message/"[..], b"multipart/"].iter().any(|kind| {
+        let start = content_type.get(..kind.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(kind))
+    })
 }
 
 impl Extent {
@@ -232,16 +324,18 @@ impl Extent {
     /// missing or wrong, a line that reads as a start line with a header below begins the
     /// next message, unless the body may be a message itself.
     #[inline]
-    pub(crate) fn next_message<'a>(&self, item: &'a [u8]) -> Option<StartLine<'a>> {
-        let body_length = item.len() - self.body;
+    pub(crate) fn next_message(&self, text: &Text<'_>) -> Option<StartLine> {
+        let body_length = text.bytes.len() - self.body;
         if body_length == 0 || self.content_length == Some(body_length) {
             return None;
         }
-        self.search(item)
+        self.search(text)
     }
 
     #[cold]
-    fn search<'a>(&self, item: &'a [u8]) -> Option<StartLine<'a>> {
+    #[inline(never)]
+    fn search(&self, text: &Text<'_>) -> Option<StartLine> {
+        let item = text.bytes;
         if let Some(end) = self
             .content_length
             .and_then(|length| self.body.checked_add(length))
@@ -254,13 +348,13 @@ impl Extent {
             if filler == rest.len() {
                 return None;
             }
-            if let Some(next) = StartLine::at(item, end + filler) {
+            if let Some(next) = StartLine::at(text, end + filler) {
                 return Some(next);
             }
         }
         if self.body_may_be_a_message {
             return None;
         }
-        StartLine::next_with_header(item, self.body)
+        StartLine::next_with_header(text, self.body)
     }
 }

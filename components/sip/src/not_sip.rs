@@ -113,7 +113,7 @@ fn is_stun(bytes: &[u8]) -> bool {
 }
 
 fn is_http(bytes: &[u8]) -> bool {
-    let line = crate::start_line::line_of(bytes).0;
+    let line = crate::start_line::line_of(bytes);
     line.starts_with(b"HTTP/")
         || line.ends_with(b" HTTP/1.1")
         || line.ends_with(b" HTTP/1.0")

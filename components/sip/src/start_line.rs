@@ -1,65 +1,67 @@
 //! Start lines: where a message begins, and what it is.
 
-use memchr::memmem;
+use memchr::{memchr, memmem};
 
-use crate::header::is_token;
-use crate::search::memchr;
+use crate::text::{LineEnds, Span, Text, is_token};
 
 /// Octets of `SIP/2.0`.
 const VERSION: usize = 7;
 
 /// A request line or a status line (RFC 3261 section 7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StartLine<'a> {
+pub(crate) struct StartLine {
     /// Where it begins in the item.
     pub(crate) begin: usize,
     /// Where the line after it begins.
     pub(crate) end: usize,
-    pub(crate) kind: Kind<'a>,
+    pub(crate) kind: Kind,
 }
 
 /// What a start line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind<'a> {
+pub(crate) enum Kind {
     /// A request.
-    Request { method: &'a [u8], uri: &'a [u8] },
+    Request { method: Span, uri: Span },
     /// A response; the reason may be empty.
-    Response { code: &'a [u8], reason: &'a [u8] },
+    Response { code: Span, reason: Span },
 }
 
-impl<'a> StartLine<'a> {
+impl StartLine {
     /// The first start line of an item: at its beginning, else after line ends and blanks,
     /// else wherever one is found after rubbish, even in the middle of a line.
-    pub(crate) fn find(item: &'a [u8]) -> Option<Self> {
-        Self::at(item, 0).or_else(|| {
-            let filler = item
-                .iter()
-                .take_while(|byte| matches!(byte, b'\r' | b'\n' | b' ' | b'\t' | 0))
-                .count();
-            Self::at(item, filler).or_else(|| Self::resync(item, filler))
-        })
+    #[inline(always)]
+    pub(crate) fn find(text: &Text<'_>) -> Option<Self> {
+        Self::at(text, 0).or_else(|| Self::find_behind_filler(text))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn find_behind_filler(text: &Text<'_>) -> Option<Self> {
+        let filler = text
+            .bytes
+            .iter()
+            .take_while(|byte| matches!(byte, b'\r' | b'\n' | b' ' | b'\t' | 0))
+            .count();
+        Self::at(text, filler).or_else(|| Self::resync(text, filler))
     }
 
     /// The start line that begins exactly at `begin`.
-    #[inline]
-    pub(crate) fn at(item: &'a [u8], begin: usize) -> Option<Self> {
-        let rest = item.get(begin..)?;
-        if !rest.first().is_some_and(|first| is_token(*first)) {
+    #[inline(never)]
+    pub(crate) fn at(text: &Text<'_>, begin: usize) -> Option<Self> {
+        if !is_token(text.at(begin)) {
             return None;
         }
-        let (line, length) = line_of(rest);
-        Some(Self {
-            begin,
-            end: begin + length,
-            kind: Kind::parse(line)?,
-        })
+        let (line, end) = line_at(text, begin);
+        let kind = Kind::parse(text, line)?;
+        Some(Self { begin, end, kind })
     }
 
     /// The first start line at the beginning of a line from `begin` on that has a header
     /// line after it: a status line alone is the body of a `message/sipfrag`.
-    pub(crate) fn next_with_header(item: &'a [u8], mut begin: usize) -> Option<Self> {
+    pub(crate) fn next_with_header(text: &Text<'_>, mut begin: usize) -> Option<Self> {
+        let item = text.bytes;
         while begin < item.len() {
-            if let Some(start_line) = Self::at(item, begin)
+            if let Some(start_line) = Self::at(text, begin)
                 && item.get(start_line.end..).is_some_and(is_header_line)
             {
                 return Some(start_line);
@@ -69,24 +71,20 @@ impl<'a> StartLine<'a> {
         None
     }
 
-    fn resync(item: &'a [u8], mut begin: usize) -> Option<Self> {
+    fn resync(text: &Text<'_>, mut begin: usize) -> Option<Self> {
+        let item = text.bytes;
         while let Some(rest) = item.get(begin..).filter(|rest| !rest.is_empty()) {
             // Skip to the line with the next version, since rubbish may be long.
-            let version = memmem::find(rest, b"SIP/")?;
-            let line_begin = begin
-                + rest
-                    .get(..version)?
-                    .iter()
-                    .rposition(|byte| *byte == b'\n')
-                    .map_or(0, |at| at + 1);
-            let (line, length) = line_of(item.get(line_begin..)?);
-            let end = line_begin + length;
-            let found = match Kind::at_end_of(line) {
-                Some((offset, kind)) => Some((line_begin + offset, kind)),
-                None => {
-                    let status = line.get(begin + version - line_begin..)?;
-                    Kind::parse(status).map(|kind| (begin + version, kind))
-                }
+            let version = begin + memmem::find(rest, b"SIP/")?;
+            let line_begin = item
+                .get(begin..version)?
+                .iter()
+                .rposition(|byte| *byte == b'\n')
+                .map_or(begin, |at| begin + at + 1);
+            let (line, end) = line_at(text, line_begin);
+            let found = match Kind::at_end_of(text, line) {
+                Some(found) => Some(found),
+                None => Kind::parse(text, line.from(version)).map(|kind| (version, kind)),
             };
             if let Some((begin, kind)) = found {
                 return Some(Self { begin, end, kind });
@@ -97,89 +95,130 @@ impl<'a> StartLine<'a> {
     }
 }
 
-impl<'a> Kind<'a> {
+impl Kind {
     /// Reads a whole line.
-    fn parse(line: &'a [u8]) -> Option<Self> {
-        let line = line.trim_ascii_end();
-        if let Some((version, rest)) = line.split_at_checked(VERSION)
-            && is_version(version)
-        {
-            let status = rest.strip_prefix(b" ")?.trim_ascii_start();
-            let digits = status
-                .iter()
-                .take_while(|byte| byte.is_ascii_digit())
-                .count();
-            let (code, reason) = status.split_at_checked(digits)?;
-            let ends_there = matches!(reason.first(), None | Some(b' ' | b'\t'));
-            return (digits > 0 && ends_there).then(|| Self::Response {
-                code,
-                reason: reason.trim_ascii_start(),
-            });
+    #[inline(always)]
+    fn parse(text: &Text<'_>, line: Span) -> Option<Self> {
+        let line = trimmed_end(text, line);
+        if is_version(text, line.begin) && line.length() >= VERSION {
+            return Self::response(text, line.from(line.begin + VERSION));
         }
-        let (head, version) = line.split_at_checked(line.len().checked_sub(VERSION)?)?;
-        if !is_version(version) {
+        let head = line.to(line.end.checked_sub(VERSION)?);
+        if head.begin > head.end || !is_version(text, head.end) {
             return None;
         }
-        let method_length = head.iter().position(|byte| !is_token(*byte))?;
-        let (method, uri) = head.split_at_checked(method_length)?;
-        let blanks_around = matches!(uri, [b' ' | b'\t', .., b' ' | b'\t']);
-        let uri = uri.trim_ascii();
+        let method_end = text.find_token_end(head);
+        let uri = head.from(method_end);
+        let blanks_around = uri.length() >= 2
+            && matches!(text.at(uri.begin), b' ' | b'\t')
+            && matches!(text.at(uri.end - 1), b' ' | b'\t');
+        if method_end == head.begin || !blanks_around {
+            return None;
+        }
+        let uri = trimmed_start(text, trimmed_end(text, uri));
         // Blanks in a URI happen; a first word without scheme is rubbish before a method.
-        let has_scheme = uri
-            .iter()
-            .take_while(|byte| !byte.is_ascii_whitespace())
-            .any(|byte| *byte == b':');
-        (!method.is_empty() && blanks_around && has_scheme).then_some(Self::Request { method, uri })
+        let word_end = text.find(uri, [b':', b' ', b'\t', b'\n', b'\x0c', b'\r']);
+        let has_scheme = word_end < uri.end && text.at(word_end) == b':';
+        has_scheme.then_some(Self::Request {
+            method: head.to(method_end),
+            uri,
+        })
+    }
+
+    /// Reads what follows the version of a status line.
+    #[inline(always)]
+    fn response(text: &Text<'_>, rest: Span) -> Option<Self> {
+        if !text.starts(rest, b' ') {
+            return None;
+        }
+        let status = trimmed_start(text, rest);
+        let code_end = text.find_number_end(status);
+        let reason = status.from(code_end);
+        let ends_there = reason.is_empty() || matches!(text.at(code_end), b' ' | b'\t');
+        (code_end > status.begin && ends_there).then(|| Self::Response {
+            code: status.to(code_end),
+            reason: trimmed_start(text, reason),
+        })
     }
 
     /// Reads a request line that has rubbish in front, and says where it begins.
-    fn at_end_of(line: &'a [u8]) -> Option<(usize, Self)> {
-        let line = line.trim_ascii_end();
-        let (head, version) = line.split_at_checked(line.len().checked_sub(VERSION)?)?;
-        if !is_version(version) || !head.ends_with(b" ") {
+    #[cold]
+    #[inline(never)]
+    fn at_end_of(text: &Text<'_>, line: Span) -> Option<(usize, Self)> {
+        let line = trimmed_end(text, line);
+        let head = line.to(line.end.checked_sub(VERSION)?);
+        if head.begin > head.end || !is_version(text, head.end) {
             return None;
         }
-        let head = head.trim_ascii_end();
-        let (head, uri) =
-            head.split_at_checked(head.iter().rposition(|byte| *byte == b' ')? + 1)?;
+        let bytes = text.slice(head);
+        if !bytes.ends_with(b" ") {
+            return None;
+        }
+        let bytes = bytes.trim_ascii_end();
+        let blank = bytes.iter().rposition(|byte| *byte == b' ')?;
+        let (head, uri) = bytes.split_at_checked(blank + 1)?;
         memchr(b':', uri)?;
-        let head = head.trim_ascii_end();
+        let uri = Span::new(line.begin + blank + 1, line.begin + bytes.len());
+        let method_end = line.begin + head.trim_ascii_end().len();
         let method_length = head
+            .trim_ascii_end()
             .iter()
             .rev()
             .take_while(|byte| is_token(**byte))
             .count();
-        let begin = head.len() - method_length;
-        let method = head.get(begin..)?;
-        (!method.is_empty()).then_some((begin, Self::Request { method, uri }))
+        let method = Span::new(method_end - method_length, method_end);
+        (method_length > 0).then_some((method.begin, Self::Request { method, uri }))
     }
 }
 
-/// The line that `bytes` begin with, without its end, and its length with it.
-#[inline]
-pub(crate) fn line_of(bytes: &[u8]) -> (&[u8], usize) {
-    let Some(newline) = memchr(b'\n', bytes) else {
-        return (bytes, bytes.len());
-    };
-    let line = bytes.get(..newline).unwrap_or(bytes);
-    (line.strip_suffix(b"\r").unwrap_or(line), newline + 1)
+/// The line that begins at a place, without its end, and where the next begins.
+#[inline(always)]
+fn line_at(text: &Text<'_>, begin: usize) -> (Span, usize) {
+    let rest = Span::new(begin, text.bytes.len());
+    let newline = LineEnds::from(begin).next(text);
+    if newline == rest.end {
+        return (rest, newline);
+    }
+    let carriage_return = newline > begin && text.at(newline - 1) == b'\r';
+    (rest.to(newline - usize::from(carriage_return)), newline + 1)
 }
 
-/// `SIP/` and a version of two digits, in any case.
-#[inline]
-fn is_version(bytes: &[u8]) -> bool {
-    matches!(
-        bytes,
-        [
-            b'S' | b's',
-            b'I' | b'i',
-            b'P' | b'p',
-            b'/',
-            b'0'..=b'9',
-            b'.',
-            b'0'..=b'9'
-        ]
-    )
+/// The line that `bytes` begin with, without its end.
+pub(crate) fn line_of(bytes: &[u8]) -> &[u8] {
+    let line = memchr(b'\n', bytes).and_then(|newline| bytes.get(..newline));
+    let Some(line) = line else { return bytes };
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// Whether `SIP/` and a version of two digits, in any case, are at a place.
+#[inline(always)]
+fn is_version(text: &Text<'_>, place: usize) -> bool {
+    /// Letters in lower case, and a zero for each digit.
+    const VERSION_WORD: u64 = u64::from_le_bytes(*b"sip/0.0\0");
+    const LOWER: u64 = u64::from_le_bytes([0x20, 0x20, 0x20, 0, 0, 0, 0, 0]);
+    let word = (text.word(place) | LOWER) & (u64::MAX >> 8);
+    let [_, _, _, _, major, _, minor, _] = (word ^ VERSION_WORD).to_le_bytes();
+    let digits = u64::from_le_bytes([0, 0, 0, 0, major, 0, minor, 0]);
+    word ^ VERSION_WORD == digits && major < 10 && minor < 10
+}
+
+/// Without ASCII white space behind.
+#[inline(always)]
+fn trimmed_end(text: &Text<'_>, span: Span) -> Span {
+    match text.slice(span) {
+        [.., last] if *last > b' ' => span,
+        bytes => span.to(span.begin + bytes.trim_ascii_end().len()),
+    }
+}
+
+/// Without ASCII white space before.
+#[inline(always)]
+fn trimmed_start(text: &Text<'_>, span: Span) -> Span {
+    match text.slice(span) {
+        [first, ..] if *first > b' ' => span,
+        [b' ', first, ..] if *first > b' ' => span.from(span.begin + 1),
+        bytes => span.from(span.end - bytes.trim_ascii_start().len()),
+    }
 }
 
 /// Whether `bytes` begin with a token and a colon.

@@ -2,187 +2,187 @@
 //!
 //! RFC 3261 sections 19.1 and 25.1, RFC 3966 (`tel:`), RFC 5031 (`urn:service:`).
 
-use crate::search::memchr2;
-use crate::value::{parameter, split_at_byte, trimmed};
+use crate::text::{Span, Text};
+use crate::value::{ShortName, parameter};
 
-/// A `name-addr` or `addr-spec` with the parameters of its header.
+/// A `name-addr` or `addr-spec` with the tag that follows it. Empty where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Address<'a> {
-    pub(crate) uri: Uri<'a>,
-    parameters: &'a [u8],
+pub(crate) struct Address {
+    pub(crate) uri: Uri,
+    pub(crate) tag: Span,
 }
 
-impl<'a> Address<'a> {
-    /// Reads a header's value. Nothing is refused: what is not there is empty.
-    #[inline]
-    pub(crate) fn parse(value: &'a [u8]) -> Self {
-        let bracketed = match value {
-            [b'<', bracketed @ ..] => Some(bracketed),
-            _ => split_at_byte(after_quoted(value), b'<').map(|(_, bracketed)| bracketed),
+impl Address {
+    /// Reads a header's value. Nothing is refused. One body of code for From and To: there
+    /// is so much of it that two would push each other out of the cache.
+    #[inline(never)]
+    pub(crate) fn parse(text: &Text<'_>, value: Span) -> Self {
+        const TAG: ShortName = ShortName::new(b"tag");
+        let named = match text.starts(value, b'"') {
+            true => value.from(after_quoted(text, value)),
+            false => value,
         };
-        let Some(bracketed) = bracketed else {
-            // Without brackets what follows the host belongs to the header (section 20).
-            let uri = Uri::parse(trimmed(after_quoted(value)));
-            return Self {
-                uri,
-                parameters: uri.rest,
+        let open = match text.slice(named) {
+            [b'<', ..] => named.begin,
+            [b' ', b'<', ..] => named.begin + 1,
+            _ => text.find(named, [b'<']),
+        };
+        let is_bracketed = open < named.end;
+        let uri = match is_bracketed {
+            true => named.from(open + 1),
+            false => text.trimmed(named),
+        };
+        let uri = Uri::parse(text, uri);
+        // Without brackets what follows the host belongs to the header (section 20).
+        let mut parameters = uri.rest;
+        if is_bracketed {
+            let close = match text.starts(parameters, b'>') {
+                true => parameters.begin,
+                false => text.find(parameters, [b'>']),
             };
-        };
-        let uri = Uri::parse(bracketed);
-        let parameters = match uri.rest {
-            [b'>', parameters @ ..] => parameters,
-            rest => split_at_byte(rest, b'>').map_or(&[][..], |(_, parameters)| parameters),
-        };
-        Self { uri, parameters }
-    }
-
-    /// The tag.
-    pub(crate) fn tag(&self) -> Option<&'a [u8]> {
-        match self.parameters {
-            [b';', parameters @ ..] => parameter(parameters, b"tag"),
-            parameters => parameter(split_at_byte(parameters, b';')?.1, b"tag"),
+            parameters.begin = (close + 1).min(parameters.end);
         }
+        let first = match text.starts(parameters, b';') {
+            true => parameters.begin,
+            false => text.find(parameters, [b';']),
+        };
+        let tag = match first < parameters.end {
+            true => parameter(text, parameters.from(first + 1), TAG),
+            false => None,
+        };
+        let tag = tag.unwrap_or(Span::new(value.end, value.end));
+        Self { uri, tag }
     }
 }
 
 /// The parts of a URI that identify someone. Empty where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Uri<'a> {
+pub(crate) struct Uri {
     /// The user without a password; the number of a `tel:` URI; all of a URN.
-    pub(crate) user: &'a [u8],
+    pub(crate) user: Span,
     /// The host without a port; an IPv6 reference with its brackets.
-    pub(crate) host: &'a [u8],
+    pub(crate) host: Span,
     /// `user@host` as it stands there, unless a password stands between.
-    pub(crate) user_at_host: Option<&'a [u8]>,
+    pub(crate) user_at_host: Option<Span>,
     /// What follows the host: port, parameters, headers.
-    rest: &'a [u8],
+    rest: Span,
 }
 
-impl<'a> Uri<'a> {
-    /// Reads a URI, which ends with the bytes or before a `>`. Nothing is refused.
-    #[inline]
-    pub(crate) fn parse(uri: &'a [u8]) -> Self {
-        let (scheme, identity) = split_scheme(uri);
-        match scheme {
-            Scheme::Sip => Self::with_host(identity, find_at(identity)),
-            Scheme::Tel => Self::without_host(identity),
-            // Of the other schemes `pres:` and `im:` have a host, `urn:` has none.
-            Scheme::Other => match find_at(identity) {
-                Some(at) => Self::with_host(identity, Some(at)),
-                None => Self::without_host(uri),
-            },
+impl Uri {
+    /// Reads a URI, which ends with the part or before a `>`. Nothing is refused.
+    #[inline(always)]
+    pub(crate) fn parse(text: &Text<'_>, uri: Span) -> Self {
+        match Identity::of(text, uri) {
+            Identity::WithHost(identity) => Self::with_host(text, identity),
+            Identity::WithoutHost(identity) => Self::without_host(text, identity),
         }
     }
 
-    /// Reads `user:password@host:port;…`, where `at` is the place of the `@`.
-    #[inline]
-    fn with_host(identity: &'a [u8], at: Option<usize>) -> Self {
-        let (userinfo, after) = match at {
-            Some(at) => (
-                identity.get(..at).unwrap_or_default(),
-                identity.get(at + 1..).unwrap_or_default(),
-            ),
-            None => (&[][..], identity),
+    /// Reads `user:password@host:port;…`. A user may hold what ends a host, but no `>`.
+    #[inline(always)]
+    fn with_host(text: &Text<'_>, identity: Span) -> Self {
+        let colon = text.find(identity, [b'@', b'>', b':']);
+        let at = match text.at(colon) {
+            b':' if colon < identity.end => text.find(identity.from(colon), [b'@', b'>']),
+            _ => colon,
         };
-        let host_end = match after {
-            [b'[', ..] => after
-                .iter()
-                .position(|byte| *byte == b']')
-                .map(|close| close + 1),
-            _ => after
-                .iter()
-                .position(|byte| matches!(byte, b':' | b';' | b'?' | b'>' | b',' | b' ' | b'\t')),
+        let (user, after) = match at < identity.end && text.at(at) == b'@' {
+            true => (identity.to(colon), identity.from(at + 1)),
+            false => (identity.to(identity.begin), identity),
         };
-        let (host, rest) = split(after, host_end);
-        let user = split(userinfo, userinfo.iter().position(|byte| *byte == b':')).0;
-        let user_at_host = (user.len() == userinfo.len())
-            .then(|| identity.get(..identity.len() - rest.len()))
-            .flatten();
+        let host_end = match text.starts(after, b'[') {
+            true => (text.find(after, [b']']) + 1).min(after.end),
+            false => text.find_host_end(after),
+        };
+        // Up to the host there is a password, or there is none.
+        let has_password = !user.is_empty() && colon != at;
         Self {
             user,
-            host,
-            user_at_host,
-            rest,
+            host: after.to(host_end),
+            user_at_host: (!has_password).then(|| identity.to(host_end)),
+            rest: after.from(host_end),
         }
     }
 
     /// Takes all up to the parameters for the user.
-    fn without_host(identity: &'a [u8]) -> Self {
-        let end = identity
-            .iter()
-            .position(|byte| matches!(byte, b';' | b'?' | b'>'));
-        let (user, rest) = split(identity, end);
+    #[cold]
+    #[inline(never)]
+    fn without_host(text: &Text<'_>, identity: Span) -> Self {
+        let end = text.find(identity, [b';', b'?', b'>']);
         Self {
-            user,
-            host: &[],
+            user: identity.to(end),
+            host: Span::new(end, end),
             user_at_host: None,
-            rest,
+            rest: identity.from(end),
         }
     }
 }
 
-/// Where the user ends. A user may hold what ends a host, but no `>`.
-#[inline]
-fn find_at(identity: &[u8]) -> Option<usize> {
-    memchr2(b'@', b'>', identity).filter(|at| identity.get(*at) == Some(&b'@'))
+/// What of a URI tells who is meant.
+enum Identity {
+    /// `user:password@host:port;…`
+    WithHost(Span),
+    /// All up to the parameters is the user.
+    WithoutHost(Span),
 }
 
-enum Scheme {
-    Sip,
-    Tel,
-    Other,
-}
-
-/// The scheme of a URI and what follows it. Without any it is taken for a SIP URI.
-#[inline]
-fn split_scheme(uri: &[u8]) -> (Scheme, &[u8]) {
-    match uri {
-        [b's' | b'S', b'i' | b'I', b'p' | b'P', b':', rest @ ..]
-        | [
-            b's' | b'S',
-            b'i' | b'I',
-            b'p' | b'P',
-            b's' | b'S',
-            b':',
-            rest @ ..,
-        ] => {
-            return (Scheme::Sip, rest);
+impl Identity {
+    /// By the scheme. A URI without any is taken for a SIP URI.
+    #[inline(always)]
+    fn of(text: &Text<'_>, uri: Span) -> Self {
+        const SIP: u32 = u32::from_le_bytes(*b"sip:");
+        /// Bit 5 of letters, not of the colon.
+        const LOWER: u32 = u32::from_le_bytes([0x20, 0x20, 0x20, 0]);
+        if text.word(uri.begin) as u32 | LOWER == SIP && uri.length() >= 4 {
+            return Self::WithHost(uri.from(uri.begin + 4));
         }
-        [b't' | b'T', b'e' | b'E', b'l' | b'L', b':', rest @ ..] => return (Scheme::Tel, rest),
-        _ => {}
+        Self::of_other(text, uri)
     }
-    let scheme = uri
-        .iter()
-        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
-        .count();
-    match uri.get(scheme..) {
-        // `host:5060` has no scheme, and `user:password@host` no known one.
-        Some([b':', rest @ ..]) if !rest.first().is_some_and(u8::is_ascii_digit) => {
-            (Scheme::Other, rest)
+
+    #[cold]
+    #[inline(never)]
+    fn of_other(text: &Text<'_>, uri: Span) -> Self {
+        let bytes = text.slice(uri);
+        let is_letter =
+            |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+        let length = bytes.iter().take_while(|byte| is_letter(byte)).count();
+        let (scheme, rest) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
+        let identity = uri.from((uri.begin + length + 1).min(uri.end));
+        if scheme.eq_ignore_ascii_case(b"sips") && rest.starts_with(b":") {
+            return Self::WithHost(identity);
         }
-        _ => (Scheme::Sip, uri),
+        if scheme.eq_ignore_ascii_case(b"tel") && rest.starts_with(b":") {
+            return Self::WithoutHost(identity);
+        }
+        match rest {
+            // `host:5060` has no scheme, and `user:password@host` no known one.
+            [b':', digit, ..] if digit.is_ascii_digit() => Self::WithHost(uri),
+            // Of the other schemes `pres:` and `im:` have a host, `urn:` has none.
+            [b':', ..] => {
+                let at = text.find(identity, [b'@', b'>']);
+                match at < identity.end && text.at(at) == b'@' {
+                    true => Self::WithHost(identity),
+                    false => Self::WithoutHost(uri),
+                }
+            }
+            _ => Self::WithHost(uri),
+        }
     }
 }
 
-/// What follows a quoted display name.
-fn after_quoted(value: &[u8]) -> &[u8] {
-    let [b'"', name @ ..] = value else {
-        return value;
-    };
-    let mut escaped = false;
-    let close = name.iter().position(|&byte| {
-        let ends = byte == b'"' && !escaped;
-        escaped = byte == b'\\' && !escaped;
-        ends
-    });
-    // A name that is not closed may hold anything: look for brackets in all of it.
-    close
-        .and_then(|close| name.get(close + 1..))
-        .unwrap_or(value)
-}
-
-fn split(bytes: &[u8], at: Option<usize>) -> (&[u8], &[u8]) {
-    bytes
-        .split_at_checked(at.unwrap_or(bytes.len()))
-        .unwrap_or((bytes, &[]))
+/// Where a quoted display name that a value begins with ends. A name that is not closed may
+/// hold anything: brackets are looked for in all of it.
+#[inline(always)]
+fn after_quoted(text: &Text<'_>, value: Span) -> usize {
+    let mut name = value.from((value.begin + 1).min(value.end));
+    loop {
+        let mark = text.find(name, [b'"', b'\\']);
+        if mark == name.end {
+            return value.begin;
+        }
+        if text.at(mark) == b'"' {
+            return mark + 1;
+        }
+        name.begin = (mark + 2).min(name.end);
+    }
 }

@@ -1,79 +1,103 @@
-//! The syntax inside header values: blanks, lists, parameters, quoted strings.
+//! The syntax inside header values: lists, parameters, quoted strings.
 
-use crate::search::{memchr, memchr2};
+use crate::text::{Span, Text};
 
-/// `bytes` without blanks around them. Cheaper than for all ASCII white space, and a value
-/// has no line ends but a stray CR.
-#[inline]
-pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t' | b'\r', rest @ ..] = bytes {
-        bytes = rest;
-    }
-    while let [rest @ .., b' ' | b'\t' | b'\r'] = bytes {
-        bytes = rest;
-    }
-    bytes
+/// A name of up to seven letters that is compared as a word.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ShortName {
+    word: u64,
+    mask: u64,
+    length: usize,
 }
 
-/// `bytes` before and after the first `separator`.
-#[inline]
-pub(crate) fn split_at_byte(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
-    let (before, rest) = bytes.split_at_checked(memchr(separator, bytes)?)?;
-    Some((before, rest.get(1..)?))
+impl ShortName {
+    /// A name in lower case.
+    pub(crate) const fn new(name: &[u8]) -> Self {
+        let mut word = 0;
+        let mut at = 0;
+        while at < name.len() {
+            word |= (name[at] as u64) << (at * 8);
+            at += 1;
+        }
+        let mask = (1 << (name.len() * 8)) - 1;
+        let length = name.len();
+        Self { word, mask, length }
+    }
+
+    /// Where the name ends that a part begins with in any case, if it does.
+    #[inline(always)]
+    fn strip_from(self, text: &Text<'_>, span: Span) -> Option<usize> {
+        const LOWER: u64 = u64::from_ne_bytes([0x20; 8]);
+        let matches = (text.word(span.begin) | LOWER) & self.mask == self.word;
+        let end = span.begin + self.length;
+        (matches && end <= span.end).then_some(end)
+    }
 }
 
 /// The first value of a comma-joined list. Commas in quoted strings and in `<>` join
 /// nothing.
-pub(crate) fn first_of_list(value: &[u8]) -> &[u8] {
-    if memchr(b',', value).is_none() {
+#[inline]
+pub(crate) fn first_of_list(text: &Text<'_>, value: Span) -> Span {
+    if text.find(value, [b',']) == value.end {
         return value;
     }
-    match find_outside_quotes(value, b',') {
-        Some((first, _)) => trimmed(first),
-        None => value,
-    }
+    let end = find_outside_quotes(text.slice(value), b',');
+    end.map_or(value, |end| text.trimmed(value.to(value.begin + end)))
 }
 
 /// The value of the parameter `name` in `name=value;…`, without quotes around it; empty
-/// for a parameter without value. `name` is in lower case.
-pub(crate) fn parameter<'a>(mut parameters: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+/// for a parameter without value.
+#[inline(always)]
+pub(crate) fn parameter(text: &Text<'_>, mut parameters: Span, name: ShortName) -> Option<Span> {
     loop {
-        parameters = trimmed(parameters);
-        if let Some((start, value)) = parameters.split_at_checked(name.len())
-            && start
-                .iter()
-                .zip(name)
-                .all(|(byte, expected)| byte | 0x20 == *expected)
-        {
-            match trimmed(value) {
-                [] | [b';', ..] => return Some(&[]),
-                [b'=', value @ ..] => return Some(parameter_value(trimmed(value))),
-                _ => {}
+        parameters = text.trimmed_start(parameters);
+        if let Some(end) = name.strip_from(text, parameters) {
+            let value = text.trimmed_start(parameters.from(end));
+            if value.is_empty() || text.starts(value, b';') {
+                return Some(value.to(value.begin));
+            }
+            if text.starts(value, b'=') {
+                let value = text.trimmed_start(value.from(value.begin + 1));
+                return Some(parameter_value(text, value));
             }
         }
-        parameters = match memchr2(b';', b'"', parameters) {
-            Some(at) if parameters.get(at) == Some(&b';') => parameters.get(at + 1..)?,
-            Some(_) => find_outside_quotes(parameters, b';')?.1,
-            None => return None,
+        let at = text.find(parameters, [b';', b'"']);
+        if at == parameters.end {
+            return None;
+        }
+        let separator = match text.at(at) {
+            b';' => at,
+            _ => parameters.begin + find_outside_quotes(text.slice(parameters), b';')?,
         };
+        parameters.begin = separator + 1;
     }
 }
 
 /// The value at the beginning of `bytes`.
-#[inline]
-fn parameter_value(bytes: &[u8]) -> &[u8] {
-    if let [b'"', ..] = bytes {
-        let quoted = find_outside_quotes(bytes, b';').map_or(bytes, |(value, _)| value);
-        return match trimmed(quoted) {
-            [b'"', inner @ .., b'"'] => inner,
-            quoted => quoted,
-        };
+#[inline(always)]
+fn parameter_value(text: &Text<'_>, bytes: Span) -> Span {
+    if text.starts(bytes, b'"') {
+        return quoted_value(text, bytes);
     }
-    split_at_byte(bytes, b';').map_or(bytes, |(value, _)| trimmed(value))
+    text.trimmed_end(bytes.to(text.find(bytes, [b';'])))
 }
 
-/// `bytes` before and after the first `separator` outside quoted strings and `<>`.
-pub(crate) fn find_outside_quotes(bytes: &[u8], separator: u8) -> Option<(&[u8], &[u8])> {
+#[cold]
+#[inline(never)]
+fn quoted_value(text: &Text<'_>, bytes: Span) -> Span {
+    let end = find_outside_quotes(text.slice(bytes), b';');
+    let quoted = end.map_or(bytes, |end| bytes.to(bytes.begin + end));
+    let quoted = text.trimmed(quoted);
+    match text.slice(quoted) {
+        [b'"', .., b'"'] => Span::new(quoted.begin + 1, quoted.end - 1),
+        _ => quoted,
+    }
+}
+
+/// The place of the first `separator` outside quoted strings and `<>`.
+#[cold]
+#[inline(never)]
+pub(crate) fn find_outside_quotes(bytes: &[u8], separator: u8) -> Option<usize> {
     let mut quoted = false;
     let mut bracketed = false;
     let mut escaped = false;
@@ -86,7 +110,7 @@ pub(crate) fn find_outside_quotes(bytes: &[u8], separator: u8) -> Option<(&[u8],
                 _ => {}
             }
         } else if byte == separator && !bracketed {
-            return Some((bytes.get(..at)?, bytes.get(at + 1..)?));
+            return Some(at);
         } else {
             match byte {
                 b'"' => quoted = true,
@@ -97,4 +121,15 @@ pub(crate) fn find_outside_quotes(bytes: &[u8], separator: u8) -> Option<(&[u8],
         }
     }
     None
+}
+
+/// `bytes` without blanks around them, as [`Text::trimmed`] has it.
+pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t' | b'\r', rest @ ..] = bytes {
+        bytes = rest;
+    }
+    while let [rest @ .., b' ' | b'\t' | b'\r'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }

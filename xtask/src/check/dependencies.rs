@@ -62,7 +62,14 @@ const ABSENCES: &[Absence] = &[
 
 /// What a component may stand on: the SDK, and pure functions of bytes. An addition must do no
 /// IO and need no import of the host.
-const PURE_CRATES: &[&str] = &["flate2", "heplake-sdk", "memchr", "serde", "serde_json"];
+const PURE_CRATES: &[&str] = &[
+    "flate2",
+    "heplake-sdk",
+    "memchr",
+    "serde",
+    "serde_json",
+    "wide",
+];
 
 /// What the SDK may stand on: the interface, and JSON for the descriptions. No protocol.
 const SDK_CRATES: &[&str] = &["serde", "serde_json", "wit-bindgen"];

@@ -22,7 +22,7 @@ fn main() -> io::Result<()> {
         let capture = fs::read(&path)?;
         let items: Vec<&[u8]> = datagrams(&capture).collect();
         let batch = Batch::of(&items, heplake_fuzz::RECEIVED);
-        let parsed = run(&mut Hep, &batch);
+        let parsed = run(&mut Hep::default(), &batch);
         for item in &items {
             write(fuzz, "hep", seeds, item)?;
             seeds += 1;

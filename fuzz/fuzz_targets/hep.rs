@@ -14,7 +14,7 @@ const NUMBERS: [usize; 5] = [
 ];
 
 fuzz_target!(|data: &[u8]| {
-    let (_, parsed) = heplake_fuzz::parse(&mut Hep, data);
+    let (_, parsed) = heplake_fuzz::parse(&mut Hep::default(), data);
     for row in parsed.cells.chunks_exact(field::COUNT) {
         assert!(matches!(row[field::VERSION], 1..=3));
         assert_ne!(row[field::PAYLOAD], u64::MAX, "every row has a payload");

@@ -10,15 +10,15 @@
 //! HEP3 specification, revision 37, "Chunk types". The same type of another vendor is
 //! another chunk.
 
+use heplake_sdk::{Origin, Row};
+
 use crate::Rejection;
 
 /// Octets of a chunk's header.
 const HEADER: usize = 6;
 
-/// The vendor of the standard chunks.
-const VENDOR_GENERIC: u16 = 0;
-/// OpenSIPS.
-const VENDOR_OPENSIPS: u16 = 3;
+/// OpenSIPS, as the upper half of vendor and type. The vendor of the standard chunks is 0.
+const VENDOR_OPENSIPS: u32 = 3 << 16;
 
 pub(crate) const IP_FAMILY: usize = 0x01;
 pub(crate) const IP_PROTOCOL: usize = 0x02;
@@ -51,70 +51,162 @@ pub(crate) const TRANSACTION_TYPE: usize = 0x24;
 pub(crate) const TAGS: usize = 0x26;
 pub(crate) const EVENT_TYPE: usize = 0x28;
 pub(crate) const GROUP_ID: usize = 0x29;
-/// A JSON object of correlation ids, which OpenSIPS puts after the payload.
-const OPENSIPS_CORRELATION: u16 = 0x65;
+/// A JSON object of correlation ids, which OpenSIPS puts after the payload: its type, and
+/// the slot it has here.
+const OPENSIPS_CORRELATION_TYPE: u32 = 0x65;
+pub(crate) const OPENSIPS_CORRELATION: usize = 0x3f;
+/// Where chunks go that have no meaning here.
+const UNKNOWN: usize = 0x3e;
 
 /// Standard chunks have types below this.
-const STANDARD: usize = 0x2a;
+const STANDARD: u32 = 0x2a;
 
-/// The chunks of one packet that have a meaning here. Of several with the same type the
-/// last wins; chunks of an unknown vendor or type are skipped.
+/// Slots for chunks: a bit of a word each.
+const SLOTS: usize = 64;
+
+/// Where the chunks of one packet are that have a meaning here. Of several with the same
+/// type the last wins; chunks of an unknown vendor or type are skipped.
 #[derive(Debug)]
-pub(crate) struct Chunks<'a> {
-    standard: [Option<&'a [u8]>; STANDARD],
-    /// Bit `n` is set if there is a standard chunk of type `n`.
+pub(crate) struct Chunks {
+    /// Of use where there is a bit in `present`: not cleared for each packet.
+    values: [Value; SLOTS],
+    /// Bit `n` is set if there is a chunk of type `n`.
     present: u64,
-    pub(crate) opensips_correlation: Option<&'a [u8]>,
 }
 
-impl<'a> Chunks<'a> {
-    /// Walks all chunks of a packet's body.
+/// Where the value of a chunk is.
+#[derive(Clone, Copy, Debug, Default)]
+struct Value {
+    begin: usize,
+    length: usize,
+}
+
+/// The chunks of a packet, and the bytes that they are in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body<'a> {
+    chunks: &'a Chunks,
+    bytes: &'a [u8],
+    /// Unless the bytes were inflated: then values are copied.
+    origin: Option<Origin>,
+}
+
+impl Default for Chunks {
+    fn default() -> Self {
+        Self {
+            values: [Value::default(); SLOTS],
+            present: 0,
+        }
+    }
+}
+
+impl Chunks {
+    /// Walks all chunks of a packet that has them at `begin..end` of `bytes`.
     ///
     /// # Errors
     /// A chunk is cut off, or says a length below that of its own header.
-    pub(crate) fn parse(mut body: &'a [u8]) -> Result<Self, Rejection> {
-        let mut chunks = Self {
-            standard: [None; STANDARD],
-            present: 0,
-            opensips_correlation: None,
-        };
-        while !body.is_empty() {
-            let header: &[u8; HEADER] = body.first_chunk().ok_or(Rejection::TruncatedChunk)?;
-            let vendor = u16::from_be_bytes([header[0], header[1]]);
-            let kind = u16::from_be_bytes([header[2], header[3]]);
-            let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    #[inline]
+    pub(crate) fn read<'a>(
+        &'a mut self,
+        bytes: &'a [u8],
+        (begin, end): (usize, usize),
+        origin: Option<Origin>,
+    ) -> Result<Body<'a>, Rejection> {
+        let mut present = 0;
+        let mut rest = bytes.get(begin..end).unwrap_or_default();
+        while !rest.is_empty() {
+            let header: &[u8; HEADER] = rest.first_chunk().ok_or(Rejection::TruncatedChunk)?;
+            let [v0, v1, t0, t1, l0, l1] = *header;
+            let vendor_and_type = u32::from_be_bytes([v0, v1, t0, t1]);
+            let length = usize::from(u16::from_be_bytes([l0, l1]));
             if length < HEADER {
                 return Err(Rejection::BadChunkLength);
             }
-            let (chunk, rest) = body
-                .split_at_checked(length)
-                .ok_or(Rejection::TruncatedChunk)?;
-            let value = chunk.get(HEADER..).unwrap_or_default();
-            match (vendor, kind) {
-                (VENDOR_GENERIC | VENDOR_OPENSIPS, OPENSIPS_CORRELATION) => {
-                    chunks.opensips_correlation = Some(value);
-                }
-                (VENDOR_GENERIC, _) => {
-                    if let Some(slot) = chunks.standard.get_mut(usize::from(kind)) {
-                        *slot = Some(value);
-                        chunks.present |= 1 << kind;
-                    }
-                }
-                _ => {}
-            }
-            body = rest;
+            let value = Value {
+                begin: end - rest.len() + HEADER,
+                length: length - HEADER,
+            };
+            rest = rest.get(length..).ok_or(Rejection::TruncatedChunk)?;
+            let slot = match vendor_and_type < STANDARD {
+                true => vendor_and_type as usize,
+                false => slot_of_other(vendor_and_type),
+            };
+            self.values[slot % SLOTS] = value;
+            present |= 1 << slot;
         }
-        Ok(chunks)
+        self.present = present;
+        Ok(Body {
+            chunks: self,
+            bytes,
+            origin,
+        })
+    }
+}
+
+#[cold]
+fn slot_of_other(vendor_and_type: u32) -> usize {
+    const OF_OPENSIPS: u32 = VENDOR_OPENSIPS | OPENSIPS_CORRELATION_TYPE;
+    match vendor_and_type {
+        OPENSIPS_CORRELATION_TYPE | OF_OPENSIPS => OPENSIPS_CORRELATION,
+        _ => UNKNOWN,
+    }
+}
+
+impl<'a> Body<'a> {
+    /// Whether a chunk is there whose type has its bit in `kinds`.
+    #[inline]
+    pub(crate) fn has_any(self, kinds: u64) -> bool {
+        self.chunks.present & kinds != 0
     }
 
-    /// The value of the standard chunk `kind`.
-    pub(crate) fn get(&self, kind: usize) -> Option<&'a [u8]> {
-        self.standard.get(kind).copied().flatten()
+    #[inline]
+    fn has(self, kind: usize) -> bool {
+        self.has_any(1 << kind)
     }
 
-    /// Whether a standard chunk is there whose type has its bit in `kinds`.
-    pub(crate) fn has_any(&self, kinds: u64) -> bool {
-        self.present & kinds != 0
+    #[inline]
+    fn value(self, kind: usize) -> Option<Value> {
+        self.has(kind).then(|| self.chunks.values[kind % SLOTS])
+    }
+
+    /// The value of the chunk `kind`.
+    #[inline]
+    pub(crate) fn get(self, kind: usize) -> Option<&'a [u8]> {
+        let Value { begin, length } = self.value(kind)?;
+        self.bytes.get(begin..begin + length)
+    }
+
+    /// Sets a field to the value of the chunk `kind`, if it is there and not empty. Says
+    /// its length, which is 0 otherwise.
+    #[inline]
+    pub(crate) fn write(self, kind: usize, row: &mut Row<'_>, field: usize) -> usize {
+        let Some(Value { begin, length }) = self.value(kind) else {
+            return 0;
+        };
+        if length > 0 {
+            self.write_value(Value { begin, length }, row, field);
+        }
+        length
+    }
+
+    /// Sets a field to the value of the chunk `kind`, even to an empty one. Says whether
+    /// it is there.
+    #[inline]
+    pub(crate) fn write_any(self, kind: usize, row: &mut Row<'_>, field: usize) -> bool {
+        if let Some(value) = self.value(kind) {
+            self.write_value(value, row, field);
+        }
+        self.has(kind)
+    }
+
+    #[inline]
+    fn write_value(self, Value { begin, length }: Value, row: &mut Row<'_>, field: usize) {
+        match self.origin {
+            Some(origin) => row.span(field, origin, begin, begin + length),
+            None => row.text(
+                field,
+                self.bytes.get(begin..begin + length).unwrap_or_default(),
+            ),
+        }
     }
 
     /// An unsigned number. Agents disagree about widths, so 1 to 4 octets are taken for
@@ -122,26 +214,38 @@ impl<'a> Chunks<'a> {
     ///
     /// # Errors
     /// More than 4 octets.
-    pub(crate) fn number(&self, kind: usize) -> Result<Option<u32>, Rejection> {
-        match self.get(kind) {
-            None | Some([]) => Ok(None),
-            Some(&[a]) => Ok(Some(u32::from(a))),
-            Some(&[a, b]) => Ok(Some(u32::from(u16::from_be_bytes([a, b])))),
-            Some(&[a, b, c]) => Ok(Some(u32::from_be_bytes([0, a, b, c]))),
-            Some(&[a, b, c, d]) => Ok(Some(u32::from_be_bytes([a, b, c, d]))),
-            Some(_) => Err(Rejection::BadChunkLength),
+    #[inline]
+    pub(crate) fn number(self, kind: usize) -> Result<Option<u32>, Rejection> {
+        let Some(Value { begin, length }) = self.value(kind) else {
+            return Ok(None);
+        };
+        match length {
+            0 => Ok(None),
+            1..=4 => {
+                // The chunk's header is in front, so that there are always eight octets:
+                // one load for all widths.
+                let end = begin + length;
+                let word = self.bytes.get(..end).and_then(<[u8]>::last_chunk);
+                let word = word.map_or(0, |word| u64::from_be_bytes(*word));
+                Ok(Some((word & ((1 << (8 * length)) - 1)) as u32))
+            }
+            _ => Err(Rejection::BadChunkLength),
         }
     }
 
-    /// The address of the chunk `kind`: 4 or 16 octets, whichever of the two the type is for.
+    /// The length of the address of the chunk `kind`: 4 or 16 octets, whichever of the two
+    /// the type is for, or 0 if there is none.
     ///
     /// # Errors
     /// Any other length.
-    pub(crate) fn address(&self, kind: usize) -> Result<Option<&'a [u8]>, Rejection> {
-        match self.get(kind) {
-            None | Some([]) => Ok(None),
-            Some(octets) if matches!(octets.len(), 4 | 16) => Ok(Some(octets)),
-            Some(_) => Err(Rejection::BadChunkLength),
+    #[inline]
+    pub(crate) fn address_length(self, kind: usize) -> Result<usize, Rejection> {
+        match self.value(kind) {
+            None => Ok(0),
+            Some(Value { length, .. }) => match length {
+                0 | 4 | 16 => Ok(length),
+                _ => Err(Rejection::BadChunkLength),
+            },
         }
     }
 
@@ -149,7 +253,7 @@ impl<'a> Chunks<'a> {
     ///
     /// # Errors
     /// Neither 6 nor 8 octets.
-    pub(crate) fn mac(&self, kind: usize) -> Result<Option<[u8; 6]>, Rejection> {
+    pub(crate) fn mac(self, kind: usize) -> Result<Option<[u8; 6]>, Rejection> {
         match self.get(kind) {
             None | Some([]) => Ok(None),
             Some(&[a, b, c, d, e, f] | &[0, 0, a, b, c, d, e, f] | &[a, b, c, d, e, f, _, _]) => {

@@ -10,9 +10,9 @@
 
 use std::io::Write;
 
-use heplake_sdk::Row;
+use heplake_sdk::{Origin, Row};
 
-use crate::chunk::{self, Chunks};
+use crate::chunk::{self, Body, Chunks};
 use crate::{Rejection, field, inflate};
 
 /// Octets of the header.
@@ -29,63 +29,68 @@ pub(crate) fn has_magic(bytes: &[u8]) -> bool {
 /// One packet.
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {
-    chunks: Chunks<'a>,
+    body: Body<'a>,
 }
 
 impl<'a> Packet<'a> {
-    /// Takes the first packet of `bytes`, and gives back what follows it.
+    /// Takes the packet that begins at `begin` in `bytes`, and says where it ends. Its
+    /// fields are spans of `origin`, or copies if there is none.
     ///
     /// # Errors
     /// The packet or one of its chunks is cut off, or says an impossible length.
-    pub(crate) fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), Rejection> {
-        let header: &[u8; HEADER] = bytes.first_chunk().ok_or(Rejection::TruncatedHeader)?;
+    #[inline]
+    pub(crate) fn at(
+        bytes: &'a [u8],
+        begin: usize,
+        origin: Option<Origin>,
+        chunks: &'a mut Chunks,
+    ) -> Result<(Self, usize), Rejection> {
+        let rest = bytes.get(begin..).unwrap_or_default();
+        let header: &[u8; HEADER] = rest.first_chunk().ok_or(Rejection::TruncatedHeader)?;
         let total = usize::from(u16::from_be_bytes([header[4], header[5]]));
         if total < HEADER {
             return Err(Rejection::LengthMismatch);
         }
-        let (packet, after) = bytes
-            .split_at_checked(total)
-            .ok_or(Rejection::TruncatedPacket)?;
-        let chunks = Chunks::parse(packet.get(HEADER..).unwrap_or_default())?;
-        Ok((Self { chunks }, after))
+        if total > rest.len() {
+            return Err(Rejection::TruncatedPacket);
+        }
+        let end = begin + total;
+        let body = chunks.read(bytes, (begin + HEADER, end), origin)?;
+        Ok((Self { body }, end))
     }
 
     /// Whether it has a keep-alive timer and nothing to keep.
+    #[inline]
     pub(crate) fn is_keep_alive(&self) -> bool {
-        self.chunks.get(chunk::KEEP_ALIVE_TIMER).is_some()
-            && self.chunks.get(chunk::PAYLOAD).is_none_or(<[u8]>::is_empty)
+        self.body.has_any(1 << chunk::KEEP_ALIVE_TIMER)
+            && self.body.get(chunk::PAYLOAD).is_none_or(<[u8]>::is_empty)
             && self
-                .chunks
+                .body
                 .get(chunk::COMPRESSED_PAYLOAD)
                 .is_none_or(<[u8]>::is_empty)
     }
 
-    /// Writes the row that `start` gives. What its payload inflates to is taken off
-    /// `inflated_bytes_max`.
+    /// Writes its row. What its payload inflates to is taken off `inflated_bytes_max`.
     ///
     /// # Errors
     /// There is no payload, it cannot be inflated, or a chunk has a wrong length.
-    pub(crate) fn write<'r>(
+    #[inline]
+    pub(crate) fn write(
         &self,
         inflated_bytes_max: &mut usize,
-        start: impl FnOnce() -> Row<'r>,
+        mut row: Row<'_>,
     ) -> Result<(), Rejection> {
-        let chunks = &self.chunks;
-        let mut row = start();
-        self.write_payload(inflated_bytes_max, &mut row)?;
-
+        let body = self.body;
+        if !body.write_any(chunk::PAYLOAD, &mut row, field::PAYLOAD) {
+            self.write_compressed(inflated_bytes_max, &mut row)?;
+        }
         row.number(field::VERSION, 3);
-        let family = chunks.number(chunk::IP_FAMILY)?;
-        let source = self.address(family, chunk::SRC_IP4, chunk::SRC_IP6)?;
-        let destination = self.address(family, chunk::DST_IP4, chunk::DST_IP6)?;
-        let octets = if family == Some(FAMILY_IP4) { 4 } else { 16 };
-        for (address, field) in [(source, field::SRC_IP), (destination, field::DST_IP)] {
-            let Some(address) = address else { continue };
-            row.text(field, address);
-            // The addresses tell the family; only one that they contradict is news.
-            if address.len() != octets {
-                write_number(&mut row, field::IP_FAMILY, family);
-            }
+        let family = body.number(chunk::IP_FAMILY)?;
+        for (ip4, ip6, field) in [
+            (chunk::SRC_IP4, chunk::SRC_IP6, field::SRC_IP),
+            (chunk::DST_IP4, chunk::DST_IP6, field::DST_IP),
+        ] {
+            self.write_address(family, (ip4, ip6), &mut row, field)?;
         }
         for (kind, field) in [
             (chunk::IP_PROTOCOL, field::PROTOCOL),
@@ -93,46 +98,33 @@ impl<'a> Packet<'a> {
             (chunk::DST_PORT, field::DST_PORT),
             (chunk::PROTO_TYPE, field::PROTO_TYPE),
         ] {
-            write_number(&mut row, field, chunks.number(kind)?);
+            write_number(&mut row, field, body.number(kind)?);
         }
         if let Some(timestamp) = self.timestamp()? {
             row.number(field::TIMESTAMP, timestamp);
         }
-        if let Some(raw) = chunks.number(chunk::CAPTURE_ID)? {
+        if let Some(raw) = body.number(chunk::CAPTURE_ID)? {
             let node = repaired_node_id(raw);
             row.written(field::NODE_ID, |out| write_decimal(out, node));
             if node != raw {
                 row.number(field::RAW_NODE_ID, u64::from(raw));
             }
         }
-        // An empty chunk is sent by agents that know no correlation id.
-        write_text(
-            &mut row,
-            field::CORRELATION_ID,
-            chunks.get(chunk::CORRELATION_ID),
-        );
-        write_text(
-            &mut row,
-            field::OPENSIPS_CORRELATION,
-            chunks.opensips_correlation,
-        );
-        if chunks.has_any(RARE) {
-            self.write_rare(&mut row)?;
+        if body.has_any(FEW) {
+            self.write_few(&mut row)?;
         }
         Ok(())
     }
 
-    fn write_payload(
+    #[cold]
+    #[inline(never)]
+    fn write_compressed(
         &self,
         inflated_bytes_max: &mut usize,
         row: &mut Row<'_>,
     ) -> Result<(), Rejection> {
-        if let Some(payload) = self.chunks.get(chunk::PAYLOAD) {
-            row.text(field::PAYLOAD, payload);
-            return Ok(());
-        }
         let compressed = self
-            .chunks
+            .body
             .get(chunk::COMPRESSED_PAYLOAD)
             .ok_or(Rejection::NoPayload)?;
         let mut outcome = Ok(());
@@ -144,40 +136,54 @@ impl<'a> Packet<'a> {
         outcome
     }
 
-    /// The address of one end: that of the packet's family, or whichever is there, since
-    /// some agents say IPv6 and send IPv4 chunks.
-    fn address(
+    /// Writes the address of one end: that of the packet's family, or whichever is there,
+    /// since some agents say IPv6 and send IPv4 chunks.
+    #[inline]
+    fn write_address(
         &self,
         family: Option<u32>,
-        ip4: usize,
-        ip6: usize,
-    ) -> Result<Option<&'a [u8]>, Rejection> {
-        let ip4 = self.chunks.address(ip4)?;
-        let ip6 = self.chunks.address(ip6)?;
-        Ok(match family {
-            Some(FAMILY_IP4) => ip4.or(ip6),
-            _ => ip6.or(ip4),
-        })
+        (ip4, ip6): (usize, usize),
+        row: &mut Row<'_>,
+        field: usize,
+    ) -> Result<(), Rejection> {
+        let length4 = self.body.address_length(ip4)?;
+        let length6 = self.body.address_length(ip6)?;
+        let is_ip4 = family == Some(FAMILY_IP4);
+        let (octets, first, second) = match is_ip4 {
+            true => (4, (ip4, length4), (ip6, length6)),
+            false => (16, (ip6, length6), (ip4, length4)),
+        };
+        let (kind, length) = match first {
+            (_, 0) => second,
+            first => first,
+        };
+        self.body.write(kind, row, field);
+        // The addresses tell the family; only one that they contradict is news.
+        if length != 0 && length != octets {
+            write_number(row, field::IP_FAMILY, family);
+        }
+        Ok(())
     }
 
     /// Microseconds since 1970, unless the seconds are missing or 0.
     fn timestamp(&self) -> Result<Option<u64>, Rejection> {
-        let seconds = self.chunks.number(chunk::SECONDS)?.unwrap_or(0);
-        let microseconds = self.chunks.number(chunk::MICROSECONDS)?.unwrap_or(0);
+        let seconds = self.body.number(chunk::SECONDS)?.unwrap_or(0);
+        let microseconds = self.body.number(chunk::MICROSECONDS)?.unwrap_or(0);
         Ok((seconds != 0)
             .then(|| u64::from(seconds) * 1_000_000 + u64::from(microseconds.min(999_999))))
     }
 
     /// Writes what few agents send.
-    fn write_rare(&self, row: &mut Row<'_>) -> Result<(), Rejection> {
-        for (kind, field) in RARE_NUMBERS {
-            write_number(row, field, self.chunks.number(kind)?);
+    #[inline(never)]
+    fn write_few(&self, row: &mut Row<'_>) -> Result<(), Rejection> {
+        for (kind, field) in FEW_NUMBERS {
+            write_number(row, field, self.body.number(kind)?);
         }
-        for (kind, field) in RARE_TEXTS {
-            write_text(row, field, self.chunks.get(kind));
+        for (kind, field) in FEW_TEXTS {
+            self.body.write(kind, row, field);
         }
-        for (kind, field) in RARE_MACS {
-            if let Some([a, b, c, d, e, f]) = self.chunks.mac(kind)? {
+        for (kind, field) in FEW_MACS {
+            if let Some([a, b, c, d, e, f]) = self.body.mac(kind)? {
                 row.written(field, |out| {
                     // Writing to a vector cannot fail.
                     let _ = write!(out, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
@@ -188,7 +194,7 @@ impl<'a> Packet<'a> {
     }
 }
 
-const RARE_NUMBERS: [(usize, usize); 9] = [
+const FEW_NUMBERS: [(usize, usize); 9] = [
     (chunk::VLAN, field::VLAN),
     (chunk::TCP_FLAGS, field::TCP_FLAGS),
     (chunk::IP_TOS, field::IP_TOS),
@@ -200,7 +206,10 @@ const RARE_NUMBERS: [(usize, usize); 9] = [
     (chunk::KEEP_ALIVE_TIMER, field::KEEP_ALIVE_TIMER),
 ];
 
-const RARE_TEXTS: [(usize, usize); 5] = [
+const FEW_TEXTS: [(usize, usize); 7] = [
+    // An empty chunk is sent by agents that know no correlation id.
+    (chunk::CORRELATION_ID, field::CORRELATION_ID),
+    (chunk::OPENSIPS_CORRELATION, field::OPENSIPS_CORRELATION),
     (chunk::NODE_NAME, field::NODE_NAME),
     (chunk::GEO, field::GEO),
     (chunk::TRANSACTION_TYPE, field::TRANSACTION_TYPE),
@@ -208,13 +217,13 @@ const RARE_TEXTS: [(usize, usize); 5] = [
     (chunk::GROUP_ID, field::GROUP_ID),
 ];
 
-const RARE_MACS: [(usize, usize); 2] = [
+const FEW_MACS: [(usize, usize); 2] = [
     (chunk::SRC_MAC, field::SRC_MAC),
     (chunk::DST_MAC, field::DST_MAC),
 ];
 
 /// The bits of all the chunks above.
-const RARE: u64 = bits(&RARE_NUMBERS) | bits(&RARE_TEXTS) | bits(&RARE_MACS);
+const FEW: u64 = bits(&FEW_NUMBERS) | bits(&FEW_TEXTS) | bits(&FEW_MACS);
 
 const fn bits(table: &[(usize, usize)]) -> u64 {
     match table {
@@ -236,27 +245,29 @@ fn repaired_node_id(raw: u32) -> u32 {
 /// Writes `number` in decimal. It is on the path of every packet, and formatting takes as
 /// long as walking all chunks.
 pub(crate) fn write_decimal(out: &mut Vec<u8>, mut number: u32) {
-    let mut digits = [0; 10];
-    let mut start = digits.len();
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
+    /// Most digits of a number.
+    const DIGITS: usize = 10;
+    let mut digits = [0; 2 * DIGITS];
+    let mut start = DIGITS;
+    while let Some(before) = start.checked_sub(1) {
+        start = before;
+        digits[start] = b'0' + (number % 10) as u8;
         number /= 10;
-        start -= 1;
         if number == 0 {
             break;
         }
     }
-    out.extend_from_slice(digits.get(start..).unwrap_or_default());
+    // Copying as many bytes as there may be, known when this is compiled, is two moves;
+    // copying as many as there are is a call.
+    let length = out.len() + DIGITS - start;
+    if let Some(digits) = digits.get(start..).and_then(<[u8]>::first_chunk::<DIGITS>) {
+        out.extend_from_slice(digits);
+    }
+    out.truncate(length);
 }
 
 fn write_number(row: &mut Row<'_>, field: usize, number: Option<u32>) {
     if let Some(number) = number {
         row.number(field, u64::from(number));
-    }
-}
-
-fn write_text(row: &mut Row<'_>, field: usize, text: Option<&[u8]>) {
-    if let Some(text) = text.filter(|text| !text.is_empty()) {
-        row.text(field, text);
     }
 }

@@ -22,7 +22,7 @@ pub mod field;
 
 pub use rejection::Rejection;
 
-use heplake_sdk::{Accepts, Description, Packet, Parser, Rows, Verdict};
+use heplake_sdk::{Accepts, Description, Origin, Packet, Parser, Rows, Verdict};
 
 /// Most HEP packets in one item. Agents send one a datagram; a batch of a thousand covers
 /// what relays join, and keeps the cells of an item (about 250 bytes a row) below 300 kB.
@@ -33,7 +33,11 @@ const ASIDE: [&str; 5] = ["empty", "crlf", "nul", "stun", "keep_alive"];
 
 /// The parser of HEP.
 #[derive(Debug, Default)]
-pub struct Hep;
+pub struct Hep {
+    /// Where the chunks of the packet in hand are; kept since clearing it takes as long as
+    /// reading them.
+    chunks: chunk::Chunks,
+}
 
 impl Parser for Hep {
     fn describe(&self) -> Description {
@@ -44,7 +48,7 @@ impl Parser for Hep {
     }
 
     fn parse(&mut self, packet: &Packet<'_>, rows: &mut Rows<'_>) -> Verdict {
-        match parse_item(packet.bytes, packet.received, rows) {
+        match self.parse_item(packet, rows) {
             Ok(Contents::Rows) => Verdict::PARSED,
             Ok(Contents::Aside(kind)) => kind.verdict(),
             Err(rejection) => rejection.verdict(),
@@ -62,58 +66,100 @@ enum Contents {
     Aside(keep_alive::Kind),
 }
 
-fn parse_item(bytes: &[u8], received: u64, rows: &mut Rows<'_>) -> Result<Contents, Rejection> {
-    if !bytes.starts_with(&inflate::GZIP_MAGIC) {
-        return parse_packets(bytes, inflate::INFLATED_BYTES_MAX, received, rows);
+impl Hep {
+    fn parse_item(
+        &mut self,
+        packet: &Packet<'_>,
+        rows: &mut Rows<'_>,
+    ) -> Result<Contents, Rejection> {
+        let Packet {
+            bytes, received, ..
+        } = *packet;
+        if bytes.starts_with(&inflate::GZIP_MAGIC) {
+            return self.parse_gzip(bytes, received, rows);
+        }
+        let item = Item {
+            bytes,
+            origin: Some(packet.origin()),
+            received,
+        };
+        self.parse_packets(item, inflate::INFLATED_BYTES_MAX, rows)
     }
-    let mut frame = Vec::new();
-    inflate::gzip(bytes, inflate::INFLATED_BYTES_MAX, &mut frame)?;
-    // The packets inside may hold compressed payloads: they share the bound.
-    parse_packets(
-        &frame,
-        inflate::INFLATED_BYTES_MAX - frame.len(),
-        received,
-        rows,
-    )
+
+    #[cold]
+    #[inline(never)]
+    fn parse_gzip(
+        &mut self,
+        bytes: &[u8],
+        received: u64,
+        rows: &mut Rows<'_>,
+    ) -> Result<Contents, Rejection> {
+        let mut frame = Vec::new();
+        inflate::gzip(bytes, inflate::INFLATED_BYTES_MAX, &mut frame)?;
+        // The packets inside may hold compressed payloads: they share the bound.
+        let inflated_bytes_max = inflate::INFLATED_BYTES_MAX - frame.len();
+        let item = Item {
+            bytes: &frame,
+            origin: None,
+            received,
+        };
+        self.parse_packets(item, inflated_bytes_max, rows)
+    }
+
+    /// Reads packets until the end of an item; their payloads may inflate to
+    /// `inflated_bytes_max` together.
+    #[inline]
+    fn parse_packets(
+        &mut self,
+        item: Item<'_>,
+        mut inflated_bytes_max: usize,
+        rows: &mut Rows<'_>,
+    ) -> Result<Contents, Rejection> {
+        let bytes = item.bytes;
+        if !hep3::has_magic(bytes) {
+            return parse_old(bytes, item.received, rows);
+        }
+        let mut begin = 0;
+        let mut row_count = 0;
+        for _ in 0..PACKETS_MAX {
+            let (packet, end) = hep3::Packet::at(bytes, begin, item.origin, &mut self.chunks)?;
+            if !packet.is_keep_alive() {
+                packet.write(&mut inflated_bytes_max, rows.row())?;
+                row_count += 1;
+            }
+            if end == bytes.len() {
+                return Ok(match row_count {
+                    0 => Contents::Aside(keep_alive::Kind::Hep),
+                    _ => Contents::Rows,
+                });
+            }
+            if !bytes.get(end..).is_some_and(hep3::has_magic) {
+                return Err(Rejection::TrailingBytes);
+            }
+            begin = end;
+        }
+        Err(Rejection::TooManyPackets)
+    }
 }
 
-/// Reads packets until the end of `bytes`; their payloads may inflate to
-/// `inflated_bytes_max` together.
-fn parse_packets(
-    bytes: &[u8],
-    mut inflated_bytes_max: usize,
+/// Bytes with packets in them.
+#[derive(Clone, Copy)]
+struct Item<'a> {
+    bytes: &'a [u8],
+    /// What spans are cut out of, unless the bytes were inflated.
+    origin: Option<Origin>,
     received: u64,
-    rows: &mut Rows<'_>,
-) -> Result<Contents, Rejection> {
-    if !hep3::has_magic(bytes) {
-        if let Some(kind) = keep_alive::Kind::of(bytes) {
-            return Ok(Contents::Aside(kind));
-        }
-        let packet = hep12::Packet::parse(bytes, received)?;
-        packet.write(&mut rows.row());
-        return Ok(Contents::Rows);
-    }
+}
 
-    let mut rest = bytes;
-    let mut row_count = 0;
-    for _ in 0..PACKETS_MAX {
-        let (packet, after) = hep3::Packet::split(rest)?;
-        rest = after;
-        if !packet.is_keep_alive() {
-            packet.write(&mut inflated_bytes_max, || rows.row())?;
-            row_count += 1;
-        }
-        if rest.is_empty() {
-            return Ok(match row_count {
-                0 => Contents::Aside(keep_alive::Kind::Hep),
-                _ => Contents::Rows,
-            });
-        }
-        if !hep3::has_magic(rest) {
-            return Err(Rejection::TrailingBytes);
-        }
+/// Reads what is not HEP 3.
+#[inline(never)]
+fn parse_old(bytes: &[u8], received: u64, rows: &mut Rows<'_>) -> Result<Contents, Rejection> {
+    if let Some(kind) = keep_alive::Kind::of(bytes) {
+        return Ok(Contents::Aside(kind));
     }
-    Err(Rejection::TooManyPackets)
+    let packet = hep12::Packet::parse(bytes, received)?;
+    packet.write(&mut rows.row());
+    Ok(Contents::Rows)
 }
 
 #[cfg(test)]

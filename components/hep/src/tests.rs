@@ -14,8 +14,8 @@ const SECONDS: u32 = 1_795_329_000;
 /// What an item gives: its rows as `name=value` of all fields that are not null, or the
 /// name of its verdict.
 fn read(item: &[u8]) -> Result<Vec<Vec<String>>, String> {
-    let description = Hep.describe();
-    let parsed = run(&mut Hep, &Batch::of(&[item], RECEIVED));
+    let description = Hep::default().describe();
+    let parsed = run(&mut Hep::default(), &Batch::of(&[item], RECEIVED));
     if let code @ 1.. = parsed.verdicts[0] {
         assert!(parsed.cells.is_empty());
         return Err(description.verdicts[code as usize - 2].name.clone());
@@ -155,7 +155,7 @@ fn reads_every_chunk() {
 #[test]
 fn never_extracts_the_authentication_key() {
     let parsed = run(
-        &mut Hep,
+        &mut Hep::default(),
         &Batch::of(&[hep3(&[payload(), chunk(0x0e, b"secret")])], 0),
     );
     assert!(
@@ -522,7 +522,7 @@ fn a_nonsense_time_of_hep2_is_null() {
 
 #[test]
 fn verdicts_stand_in_the_order_of_the_description() {
-    let names: Vec<_> = Hep
+    let names: Vec<_> = Hep::default()
         .describe()
         .verdicts
         .into_iter()

@@ -159,7 +159,7 @@ fn every_prefix_of_every_datagram_is_read_or_refused() {
         for item in items(file) {
             for end in 0..item.len() {
                 let batch = Batch::of(&[&item[..end]], RECEIVED);
-                let parsed = run(&mut Hep, &batch);
+                let parsed = run(&mut Hep::default(), &batch);
                 // HEP 3 says its length, so no part of it is a packet.
                 let version3 = item.starts_with(b"HEP3") || item.starts_with(&[0x1f, 0x8b]);
                 assert!(
@@ -209,7 +209,7 @@ struct Packet {
 fn packets(file: &str) -> Vec<Packet> {
     let items = items(file);
     let batch = Batch::of(&items, RECEIVED);
-    let parsed = run(&mut Hep, &batch);
+    let parsed = run(&mut Hep::default(), &batch);
     assert!(
         parsed.verdicts.iter().all(|verdict| *verdict == 0),
         "{file}: {:?}",

@@ -82,7 +82,7 @@ fn prefixes(items: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// What HEP carries in these packets.
 fn payloads(hep: &mut Both, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let describe = heplake_sdk::Parser::describe(&Hep);
+    let describe = heplake_sdk::Parser::describe(&Hep::default());
     let field = describe
         .fields
         .iter()

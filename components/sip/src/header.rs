@@ -9,8 +9,6 @@ use crate::text::{Span, Text};
 pub(crate) struct Header(u8);
 
 impl Header {
-    /// Any other.
-    pub(crate) const UNKNOWN: Self = Self(u8::MAX);
     pub(crate) const AUTHORIZATION: Self = Self(FIRST_APART);
     pub(crate) const CSEQ: Self = Self(FIRST_APART + 1);
     pub(crate) const CONTENT_LENGTH: Self = Self(FIRST_APART + 2);
@@ -18,6 +16,8 @@ impl Header {
     pub(crate) const FROM: Self = Self(FIRST_APART + 4);
     pub(crate) const TO: Self = Self(FIRST_APART + 5);
     pub(crate) const VIA: Self = Self(FIRST_APART + 6);
+    /// One whose name has more than sixteen letters: the first are compared.
+    pub(crate) const LONG: Self = Self(FIRST_APART + 7);
 
     /// One whose value goes to `field` as it is.
     const fn plain(field: usize) -> Self {
@@ -44,8 +44,6 @@ struct Known {
     rest: u64,
     rest_mask: u64,
     rest_lower: u64,
-    /// What follows these sixteen.
-    tail: &'static [u8],
     length: usize,
     header: Header,
     /// The slot of another name that begins with the same eight letters, else its own.
@@ -59,7 +57,7 @@ impl Header {
     /// eight are the key of a table without collisions. Bit 5 set makes letters lower-case
     /// and changes no hyphen, colon or blank.
     #[inline(always)]
-    pub(crate) fn of(text: &Text<'_>, line: Span, head: [u64; 2]) -> (Self, usize) {
+    pub(crate) fn of(text: &Text<'_>, line: Span, head: [u64; 2]) -> Option<(Self, usize)> {
         let [word, rest] = head;
         let word = word | LOWER;
         let colons = word ^ repeat(b':');
@@ -72,32 +70,38 @@ impl Header {
             if !known.goes_on_with(rest) {
                 known = &TABLE[known.next % SLOTS];
             }
-            if known.goes_on_with(rest) && (known.length < 2 * WORD || known.has_tail(text, line)) {
-                return (known.header, line.begin + known.length + 1);
+            if known.goes_on_with(rest) {
+                return Some((known.header, line.begin + known.length + 1));
             }
-            return (Self::of_loose(text, line, true), value_begin(text, line));
+        } else if !has_blank(name) {
+            return None;
         }
-        if has_blank(name) {
-            return (Self::of_loose(text, line, false), value_begin(text, line));
-        }
-        (Self::UNKNOWN, line.end)
+        Some((
+            Self::of_loose(text, line, known.start == name)?,
+            value_begin(text, line),
+        ))
     }
 
     /// By a name that has blanks before its colon, compared with all names of more, or
     /// less, than seven letters.
     #[cold]
     #[inline(never)]
-    fn of_loose(text: &Text<'_>, line: Span, long: bool) -> Self {
-        let Some(name) = name(text, line) else {
-            return Self::UNKNOWN;
-        };
-        if long && !matches!(text.at(line.begin + name.len()), b' ' | b'\t') {
-            return Self::UNKNOWN;
+    fn of_loose(text: &Text<'_>, line: Span, long: bool) -> Option<Self> {
+        let name = name(text, line)?;
+        if long && !matches!(text.at(line.begin + name.len()), b' ' | b'\t' | b':') {
+            return None;
         }
-        NAMES
+        let (_, header) = NAMES
             .iter()
-            .find(|(known, _)| (known.len() >= WORD) == long && is_same(name, known))
-            .map_or(Self::UNKNOWN, |(_, header)| *header)
+            .find(|(known, _)| (known.len() >= WORD) == long && is_same(name, known))?;
+        Some(*header)
+    }
+
+    /// The header of a line whose name begins as one with more than sixteen letters.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn of_long(text: &Text<'_>, line: Span) -> Option<(Self, usize)> {
+        Some((Self::of_loose(text, line, true)?, value_begin(text, line)))
     }
 }
 
@@ -105,14 +109,6 @@ impl Known {
     #[inline(always)]
     fn goes_on_with(&self, rest: u64) -> bool {
         (rest | self.rest_lower) & self.rest_mask == self.rest
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn has_tail(&self, text: &Text<'_>, line: Span) -> bool {
-        let begin = line.begin + 2 * WORD;
-        let end = begin + self.tail.len();
-        is_same(text.slice(Span::new(begin, end)), self.tail) && text.at(end) == b':'
     }
 }
 
@@ -198,9 +194,8 @@ const fn table() -> [Known; SLOTS] {
         rest: 0,
         rest_mask: 0,
         rest_lower: 0,
-        tail: &[],
         length: 0,
-        header: Header::UNKNOWN,
+        header: Header::LONG,
         next: 0,
     };
     let mut table = [NONE; SLOTS];
@@ -241,13 +236,12 @@ const fn known((name, header): (&'static [u8], Header), slot: usize) -> Known {
         rest,
         rest_mask: low_bytes(rest_length + has_colon as usize),
         rest_lower: LOWER & low_bytes(rest_length),
-        tail: if name.len() > 2 * WORD {
-            name.split_at(2 * WORD).1
-        } else {
-            &[]
-        },
         length: name.len(),
-        header,
+        header: if name.len() > 2 * WORD {
+            Header::LONG
+        } else {
+            header
+        },
         next: slot,
     }
 }

@@ -78,28 +78,51 @@ impl<'r, 'c> Reader<'r, 'c> {
     /// Reads header lines from `begin` to the empty line, and says where the body begins.
     #[inline(never)]
     fn headers(&mut self, text: &Text<'_>, mut begin: usize) -> usize {
+        const CARRIAGE_RETURN: u32 = 0x0d << 8;
         let mut line_ends = LineEnds::from(begin);
         while begin < text.bytes.len() {
             let newline = line_ends.next(text);
-            // Without a line feed at its end the last line keeps a carriage return.
-            let end = match text.bytes.get(begin..=newline) {
-                Some([.., b'\r', _]) => newline - 1,
-                _ => newline,
-            };
-            let line = Span::new(begin, end);
-            begin = newline + 1;
-            if line.is_empty() {
+            // One load tells of most lines that they end with CRLF and without blanks, and
+            // are not folded.
+            let around = text.around(newline);
+            let is_plain = around as u8 > b' '
+                && around & 0xff00 == CARRIAGE_RETURN
+                && !matches!((around >> 24) as u8, b' ' | b'\t');
+            if is_plain {
+                self.line(text, Span::new(begin, newline - 1), true);
+                begin = newline + 1;
+                continue;
+            }
+            let Some(next) = self.odd_line(text, begin, newline) else {
+                begin = newline + 1;
                 break;
+            };
+            if next != newline + 1 {
+                line_ends = LineEnds::from(next);
             }
-            match text.bytes.get(begin) {
-                Some(b' ' | b'\t') => {
-                    begin = self.folded(text, line, begin);
-                    line_ends = LineEnds::from(begin);
-                }
-                _ => self.line(text, line),
-            }
+            begin = next;
         }
         begin.min(text.bytes.len())
+    }
+
+    /// Reads any line, and says where the next begins, unless it is empty.
+    #[inline(never)]
+    fn odd_line(&mut self, text: &Text<'_>, begin: usize, newline: usize) -> Option<usize> {
+        // Without a line feed at its end the last line keeps a carriage return.
+        let end = match text.bytes.get(begin..=newline) {
+            Some([.., b'\r', _]) => newline - 1,
+            _ => newline,
+        };
+        let line = Span::new(begin, end);
+        if line.is_empty() {
+            return None;
+        }
+        let next = newline + 1;
+        if let Some(b' ' | b'\t') = text.bytes.get(next) {
+            return Some(self.folded(text, line, next));
+        }
+        self.line(text, line, false);
+        Some(next)
     }
 
     /// Reads a line that goes on at `begin`, and says where the next begins. A line end
@@ -126,21 +149,23 @@ impl<'r, 'c> Reader<'r, 'c> {
             ahead,
             origin,
         };
-        self.line(&joined, Span::new(0, length));
+        self.line(&joined, Span::new(0, length), false);
         *self.unfolded = unfolded;
         begin
     }
 
-    /// Reads one whole header.
+    /// Reads one whole header, which may be known to have no blanks at its end.
     #[inline(always)]
-    fn line(&mut self, text: &Text<'_>, line: Span) {
+    fn line(&mut self, text: &Text<'_>, line: Span, is_trimmed: bool) {
         let head = text.words(line.begin);
-        let (header, value) = Header::of(text, line, head);
-        if header != Header::UNKNOWN {
-            let value = text.trimmed(line.from(value));
+        if let Some((header, value)) = Header::of(text, line, head) {
+            let value = match is_trimmed {
+                true => text.trimmed_start(line.from(value)),
+                false => text.trimmed(line.from(value)),
+            };
             match header.field() {
                 Some(field) => self.set(field, text, value),
-                None => self.take_apart(header, text, value),
+                None => self.take_apart(header, text, line, value),
             }
         }
         if self.watched.may_begin_with(head[0] as u8) {
@@ -149,7 +174,7 @@ impl<'r, 'c> Reader<'r, 'c> {
     }
 
     #[inline(always)]
-    fn take_apart(&mut self, header: Header, text: &Text<'_>, value: Span) {
+    fn take_apart(&mut self, header: Header, text: &Text<'_>, line: Span, value: Span) {
         match header {
             Header::VIA => self.via(text, value),
             Header::FROM => self.from(text, value),
@@ -158,7 +183,20 @@ impl<'r, 'c> Reader<'r, 'c> {
             Header::CONTENT_LENGTH => self.content_length(text, value),
             Header::CONTENT_TYPE => self.content_type(text, value),
             Header::AUTHORIZATION => self.authorization(text, value),
-            _ => {}
+            _ => self.long_name(text, line),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn long_name(&mut self, text: &Text<'_>, line: Span) {
+        let Some((header, value)) = Header::of_long(text, line) else {
+            return;
+        };
+        let value = text.trimmed(line.from(value));
+        match header.field() {
+            Some(field) => self.set(field, text, value),
+            None => self.authorization(text, value),
         }
     }
 

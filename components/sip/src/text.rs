@@ -111,9 +111,11 @@ impl<'a> Text<'a> {
     #[inline(always)]
     fn chunk<const N: usize>(&self, place: usize) -> Option<&'a [u8; N]> {
         const { assert!(N <= SLACK, "loads more than there is behind the end") };
-        let chunk = self.ahead.get(place..).and_then(<[u8]>::first_chunk);
-        debug_assert!(chunk.is_some(), "a place outside of the text");
-        chunk
+        // The mask changes no place, and says that the sum does not overflow: the check is
+        // one comparison instead of two.
+        let place = place & (usize::MAX >> 1);
+        let chunk = self.ahead.get(place..place + N);
+        chunk.and_then(<[u8]>::first_chunk)
     }
 
     /// The first place in a part with one of these bytes, else its end.
@@ -216,13 +218,27 @@ impl<'a> Text<'a> {
         self.trimmed_bytewise(span)
     }
 
-    /// Without blanks before.
+    /// Without blanks before; there is one as a rule.
     #[inline(always)]
     pub(crate) fn trimmed_start(&self, span: Span) -> Span {
-        match self.at(span.begin) {
-            0..=b' ' => self.trimmed_bytewise(span),
-            _ => span,
+        match self.pair(span.begin) {
+            [b' ', next] if next > b' ' && span.begin < span.end => span.from(span.begin + 1),
+            [first, _] if first > b' ' => span,
+            _ => self.trimmed_bytewise(span),
         }
+    }
+
+    /// Two bytes from a place; anything may stand behind the end.
+    #[inline(always)]
+    fn pair(&self, place: usize) -> [u8; 2] {
+        self.chunk(place).copied().unwrap_or_default()
+    }
+
+    /// The two bytes before a line feed, itself, and the one after it, the first lowest.
+    #[inline(always)]
+    pub(crate) fn around(&self, newline: usize) -> u32 {
+        self.chunk(newline.wrapping_sub(2))
+            .map_or(0, |bytes| u32::from_le_bytes(*bytes))
     }
 
     /// Without blanks behind.

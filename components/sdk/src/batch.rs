@@ -241,12 +241,14 @@ pub fn run<P: Parser>(parser: &mut P, batch: &Batch<'_>) -> Parsed {
 
 /// As [`run`], for a caller that keeps the width of a row.
 pub(crate) fn run_with_width<P: Parser>(parser: &mut P, batch: &Batch<'_>, width: usize) -> Parsed {
-    debug_assert!(
-        batch.bytes.len() < BATCH_BYTES_MAX,
-        "a span's offset has 31 bits"
-    );
-    let items = batch.ends.len();
-    let context_width = batch.context.len().checked_div(items).unwrap_or(0);
+    let all: &[u8] = &batch.bytes;
+    let ends: &[u32] = &batch.ends;
+    let received: &[u64] = &batch.received;
+    let context: &[u64] = &batch.context;
+    let context_bytes: &[u8] = &batch.context_bytes;
+    debug_assert!(all.len() < BATCH_BYTES_MAX, "a span's offset has 31 bits");
+    let items = ends.len();
+    let context_width = context.len().checked_div(items).unwrap_or(0);
     let mut out = Parsed {
         // One fill for all rows that items have as a rule.
         cells: vec![Cell::NULL.0; items * width],
@@ -255,15 +257,15 @@ pub(crate) fn run_with_width<P: Parser>(parser: &mut P, batch: &Batch<'_>, width
         scratch: Vec::new(),
     };
     let mut start = 0;
-    for (item, &end) in batch.ends.iter().enumerate() {
-        let bytes = &batch.bytes[start as usize..end as usize];
+    for (item, &end) in ends.iter().enumerate() {
+        let bytes = &all[start as usize..end as usize];
         let packet = Packet {
             bytes,
-            received: batch.received.get(item).copied().unwrap_or(0),
-            ahead: &batch.bytes[start as usize..],
+            received: received.get(item).copied().unwrap_or(0),
+            ahead: &all[start as usize..],
             origin: Origin(start),
-            context: &batch.context[item * context_width..(item + 1) * context_width],
-            context_bytes: &batch.context_bytes,
+            context: &context[item * context_width..(item + 1) * context_width],
+            context_bytes,
         };
         let rows_before = out.items.len();
         let scratch_before = out.scratch.len();

@@ -509,10 +509,12 @@ impl<'a> Received<'a> {
         Origin {
             envelope: self.envelope,
             payload,
-            packets: self.packets,
-            envelope_scratch: self.envelope_scratch,
-            payloads,
-            payload_scratch,
+            spaces: [
+                self.packets,
+                self.envelope_scratch,
+                payloads,
+                payload_scratch,
+            ],
             received: &self.batch.received,
             peers: &self.batch.peers,
             timestamp_field: fields.timestamp,

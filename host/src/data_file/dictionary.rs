@@ -18,10 +18,20 @@ pub(super) struct Dictionary {
     ends: Vec<u32>,
     /// Octets of a value's length in front of it: 4 for text, none for numbers.
     prefix: usize,
-    places: HashTable<u32>,
+    places: HashTable<Entry>,
     /// Seeded by chance: senders choose the values, and must not choose where they collide.
     hasher: RandomState,
     recent: Box<[(u64, u32); RECENT]>,
+}
+
+/// Where a value is. A part of the hash is kept since there is room: nearly all other
+/// values are told apart without a look at them, wherever that is.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    hash: u32,
+    index: u32,
+    begin: u32,
+    length: u32,
 }
 
 /// A value's place, and whether it is new.
@@ -48,26 +58,47 @@ impl Dictionary {
     #[inline]
     pub(super) fn place(&mut self, value: &[u8]) -> Place {
         let hash = self.hasher.hash_one(value);
+        let known = self.places.find(hash, |entry| {
+            let begin = entry.begin as usize;
+            entry.hash == hash as u32
+                && self.plain.get(begin..begin + entry.length as usize) == Some(value)
+        });
+        if let Some(Entry { index, .. }) = known {
+            return Place {
+                index: *index,
+                is_new: false,
+            };
+        }
+        self.add(hash, value)
+    }
+
+    fn add(&mut self, hash: u64, value: &[u8]) -> Place {
+        let index = self.ends.len() as u32;
+        let length = value.len() as u32;
+        self.plain
+            .extend_from_slice(&length.to_le_bytes()[..self.prefix]);
+        let begin = self.plain.len() as u32;
+        self.plain.extend_from_slice(value);
+        self.ends.push(self.plain.len() as u32);
+        let entry = Entry {
+            hash: hash as u32,
+            index,
+            begin,
+            length,
+        };
         let Self {
-            plain,
-            ends,
-            prefix,
             places,
+            plain,
+            hasher,
             ..
         } = self;
-        let is_value = |index: &u32| entry(plain, ends, *prefix, *index) == value;
-        if let Some(&index) = places.find(hash, is_value) {
-            let is_new = false;
-            return Place { index, is_new };
-        }
-        let index = ends.len() as u32;
-        let length = (value.len() as u32).to_le_bytes();
-        plain.extend_from_slice(&length[..*prefix]);
-        plain.extend_from_slice(value);
-        ends.push(plain.len() as u32);
-        let hasher = &self.hasher;
-        places.insert_unique(hash, index, |index| {
-            hasher.hash_one(entry(plain, ends, *prefix, *index))
+        places.insert_unique(hash, entry, |entry| {
+            let begin = entry.begin as usize;
+            hasher.hash_one(
+                plain
+                    .get(begin..begin + entry.length as usize)
+                    .unwrap_or_default(),
+            )
         });
         Place {
             index,
@@ -89,7 +120,12 @@ impl Dictionary {
 
     /// The value at a place that was handed out.
     pub(super) fn value(&self, index: u32) -> &[u8] {
-        entry(&self.plain, &self.ends, self.prefix, index)
+        let index = index as usize;
+        let begin = match index.checked_sub(1) {
+            Some(before) => self.ends[before] as usize,
+            None => 0,
+        };
+        &self.plain[begin + self.prefix..self.ends[index] as usize]
     }
 
     /// All values, in the order of their places.
@@ -122,14 +158,6 @@ impl Dictionary {
         self.places.clear();
         self.recent.fill((NOTHING, 0));
     }
-}
-
-fn entry<'a>(plain: &'a [u8], ends: &[u32], prefix: usize, index: u32) -> &'a [u8] {
-    let index = index as usize;
-    let begin = index
-        .checked_sub(1)
-        .map_or(0, |before| ends[before] as usize);
-    &plain[begin + prefix..ends[index] as usize]
 }
 
 /// A key of up to seven octets: the octets, and their number.

@@ -69,7 +69,7 @@ impl TableRows<'_> {
 
     fn texts(&self, from: &[Source], to: &mut impl Values) {
         for row in self.rows {
-            match self.origin.cells(row).find(from) {
+            match self.origin.find(from, row) {
                 Found::Null => to.null(),
                 Found::Bytes {
                     bytes,
@@ -113,7 +113,7 @@ impl TableRows<'_> {
 
     fn blobs(&self, from: &[Source], to: &mut impl Values) {
         for row in self.rows {
-            match self.origin.cells(row).find(from) {
+            match self.origin.find(from, row) {
                 Found::Bytes { bytes, .. } => to.bytes(bytes),
                 _ => to.null(),
             }
@@ -122,7 +122,7 @@ impl TableRows<'_> {
 
     fn times(&self, from: &[Source], to: &mut impl Values) {
         for row in self.rows {
-            match self.origin.cells(row).find(from) {
+            match self.origin.find(from, row) {
                 Found::Scalar(time, _) if i64::try_from(time).is_ok() => to.number(time),
                 Found::Host(HostField::Timestamp) => to.number(row.timestamp as u64),
                 _ => to.null(),
@@ -132,7 +132,7 @@ impl TableRows<'_> {
 
     fn numbers(&self, from: &[Source], most: u64, to: &mut impl Values) {
         for row in self.rows {
-            let number = match self.origin.cells(row).find(from) {
+            let number = match self.origin.find(from, row) {
                 Found::Scalar(number, _) => Some(number),
                 Found::Host(HostField::PeerPort) => {
                     self.origin.peer(row).map(|peer| peer.port().into())
@@ -165,12 +165,13 @@ impl TableRows<'_> {
                     kind: Kind::Address,
                     ..
                 } => {
-                    let value = object.key(key);
-                    value.push(b'"');
+                    let value = object.text_key(key);
                     address::write(bytes, value);
                     value.push(b'"');
                 }
-                Found::Bytes { bytes, .. } => json::write_string(bytes, object.key(key)),
+                Found::Bytes { bytes, ahead, .. } => {
+                    json::write_text(bytes, ahead, object.text_key(key));
+                }
                 Found::Scalar(bits, Kind::Real) => {
                     json::write_real(f64::from_bits(bits), object.key(key));
                 }
@@ -183,7 +184,7 @@ impl TableRows<'_> {
                 Found::Host(HostField::PayloadBase64) => {
                     if let Some(bytes) = self.origin.mended_payload(self.plan, row) {
                         let text = BASE64_STANDARD.encode(bytes);
-                        json::write_string(text.as_bytes(), object.key(key));
+                        json::write_text(text.as_bytes(), &[], object.text_key(key));
                     }
                 }
                 Found::Host(_) => {}

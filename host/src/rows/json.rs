@@ -1,30 +1,34 @@
 //! JSON text for `data_extra`, written straight into a column's buffer.
 
 use std::io::Write as _;
+use wide::u8x16;
 
 /// A key, as the text that it is in an object.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
     /// The key of the object that this one is nested in.
     nest: Option<Text>,
-    text: Text,
+    /// `,"key":`
+    plain: Text,
+    /// `,"key":"`
+    of_text: Text,
 }
 
-/// `,"key":`, or the beginning of it in an array whose copy costs two stores and no call.
+/// Text, and the beginning of it in an array whose copy costs two stores and no call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Text {
-    start: [u8; Self::START],
+    start: [u8; AHEAD],
     length: usize,
     whole: Vec<u8>,
 }
 
-impl Text {
-    /// All keys of the shipped tables but one are shorter.
-    const START: usize = 24;
+/// Octets that are copied at once, whether all of them are wanted or not: most keys and
+/// most values are shorter.
+const AHEAD: usize = 32;
 
-    fn of(key: &str) -> Self {
-        let whole = format!(",{}:", serde_json::Value::from(key)).into_bytes();
-        let mut start = [0; Self::START];
+impl Text {
+    fn of(whole: Vec<u8>) -> Self {
+        let mut start = [0; AHEAD];
         for (to, from) in start.iter_mut().zip(&whole) {
             *to = *from;
         }
@@ -35,24 +39,35 @@ impl Text {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, out: &mut Vec<u8>) {
-        if self.length <= Self::START {
-            let end = out.len() + self.length;
-            out.extend_from_slice(&self.start);
-            out.truncate(end);
+        if self.length <= AHEAD {
+            write_ahead(&self.start, self.length, out);
         } else {
             out.extend_from_slice(&self.whole);
         }
     }
 }
 
+/// Writes the first `length` octets.
+#[inline(always)]
+fn write_ahead(octets: &[u8; AHEAD], length: usize, out: &mut Vec<u8>) {
+    let end = out.len() + length;
+    out.extend_from_slice(octets);
+    out.truncate(end);
+}
+
 impl Key {
     /// A key of the object itself, or one nested in the object that `nest` names.
     pub(super) fn new(nest: Option<&str>, key: &str) -> Self {
+        let text = |key: &str, after| {
+            let key = serde_json::Value::from(key);
+            Text::of(format!(",{key}:{after}").into_bytes())
+        };
         Self {
-            nest: nest.map(Text::of),
-            text: Text::of(key),
+            nest: nest.map(|nest| text(nest, "")),
+            plain: text(key, ""),
+            of_text: text(key, "\""),
         }
     }
 
@@ -86,13 +101,27 @@ impl<'a> ObjectWriter<'a> {
     }
 
     /// Writes a key, and hands out where the value goes. A value has to be written there.
-    #[inline]
+    #[inline(always)]
     pub(super) fn key(&mut self, key: &'a Key) -> &mut Vec<u8> {
+        self.go_to(key);
+        key.plain.write(self.out);
+        self.out
+    }
+
+    /// Writes the key of a text and the quote that begins it. Its characters have to be
+    /// written there, and the quote that ends it.
+    #[inline(always)]
+    pub(super) fn text_key(&mut self, key: &'a Key) -> &mut Vec<u8> {
+        self.go_to(key);
+        key.of_text.write(self.out);
+        self.out
+    }
+
+    #[inline(always)]
+    fn go_to(&mut self, key: &'a Key) {
         if self.nest.is_some() || key.nest.is_some() {
             self.enter(key.nest.as_ref());
         }
-        key.text.write(self.out);
-        self.out
     }
 
     /// Goes on inside of the nested object of that name, or of none.
@@ -129,15 +158,25 @@ fn end(out: &mut Vec<u8>, begin: usize) {
     out.push(b'}');
 }
 
-/// Writes a string (RFC 8259, section 7). Bytes that are not UTF-8 become U+FFFD.
-pub(super) fn write_string(bytes: &[u8], out: &mut Vec<u8>) {
+/// Writes the characters of a string and the quote that ends it (RFC 8259, section 7).
+/// Bytes that are not UTF-8 become U+FFFD. `ahead` begins with `bytes`, or is shorter.
+#[inline(always)]
+pub(super) fn write_text(bytes: &[u8], ahead: &[u8], out: &mut Vec<u8>) {
+    match ahead.first_chunk::<AHEAD>() {
+        Some(ahead) if bytes.len() <= AHEAD && is_plain_ahead(ahead, bytes.len()) => {
+            write_ahead(ahead, bytes.len(), out);
+        }
+        _ => write_long(bytes, out),
+    }
     out.push(b'"');
+}
+
+fn write_long(bytes: &[u8], out: &mut Vec<u8>) {
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
     } else {
         write_escaped(&String::from_utf8_lossy(bytes), out);
     }
-    out.push(b'"');
 }
 
 /// Writes an unsigned number: half again as fast as the standard formatter, and a dozen
@@ -165,41 +204,52 @@ pub(super) fn write_real(real: f64, out: &mut Vec<u8>) {
     };
 }
 
-/// Whether all bytes are ASCII and none needs an escape: eight at a time, the last eight
-/// again where fewer are left. Most values are plain, and short.
+/// Whether the first `length` of these octets are ASCII and none needs an escape.
+#[inline(always)]
+fn is_plain_ahead(octets: &[u8; AHEAD], length: usize) -> bool {
+    let [low, high] = [octets.first_chunk(), octets.last_chunk()]
+        .map(|half| half.map_or(0, |half| u64::from(special(half))));
+    // The first that is not plain, or the place after all.
+    (1 << AHEAD | high << LANES | low).trailing_zeros() as usize >= length
+}
+
+/// Whether all bytes are ASCII and none needs an escape.
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     let mut found = 0;
     let mut rest = bytes;
-    while let Some((word, after)) = rest.split_first_chunk() {
-        found |= special(u64::from_le_bytes(*word));
+    while let Some((octets, after)) = rest.split_first_chunk() {
+        found |= special(octets);
         rest = after;
     }
     if !rest.is_empty() {
-        found |= match bytes.last_chunk() {
-            Some(word) => special(u64::from_le_bytes(*word)),
-            None => special(
-                rest.iter()
-                    .fold(u64::from_le_bytes([b' '; 8]), |word, byte| {
-                        word << 8 | u64::from(*byte)
-                    }),
-            ),
-        };
+        // The last octets again where there are enough of them.
+        found |= bytes.last_chunk().map_or_else(
+            || {
+                let mut padded = [b' '; LANES];
+                for (to, from) in padded.iter_mut().zip(rest) {
+                    *to = *from;
+                }
+                special(&padded)
+            },
+            special,
+        );
     }
     found == 0
 }
 
-/// Not zero if a byte of a word is a control, not ASCII, `"` or `\`. A borrow from a byte
-/// that is one of these may mark the next as well, so only zero or not means something.
-#[inline]
-fn special(word: u64) -> u64 {
-    const fn repeat(byte: u8) -> u64 {
-        u64::from_ne_bytes([byte; 8])
-    }
-    let control = word.wrapping_sub(repeat(0x20));
-    let quote = (word ^ repeat(b'"')).wrapping_sub(repeat(1));
-    let backslash = (word ^ repeat(b'\\')).wrapping_sub(repeat(1));
-    (word | control | quote | backslash) & repeat(0x80)
+/// Octets of a vector.
+const LANES: usize = 16;
+
+/// A bit for each octet that is a control, `"`, `\` or not ASCII.
+#[inline(always)]
+fn special(octets: &[u8; LANES]) -> u32 {
+    let octets = u8x16::new(*octets);
+    let control = octets.min(u8x16::splat(0x1f)).simd_eq(octets);
+    let quote = octets.simd_eq(u8x16::splat(b'"'));
+    let backslash = octets.simd_eq(u8x16::splat(b'\\'));
+    // The mask is made of the highest bits: what is not ASCII has it set itself.
+    (octets | control | quote | backslash).to_bitmask()
 }
 
 fn write_escaped(text: &str, out: &mut Vec<u8>) {
@@ -230,12 +280,18 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::Value;
 
+    /// A string as it is read again that has been written from where more bytes follow.
+    fn read_back(bytes: &[u8], after: &[u8]) -> Value {
+        let ahead = [bytes, after].concat();
+        let mut out = vec![b'"'];
+        write_text(bytes, &ahead, &mut out);
+        serde_json::from_slice(&out).unwrap()
+    }
+
     proptest! {
         #[test]
         fn any_bytes_make_a_string_that_reads_back(bytes: Vec<u8>) {
-            let mut out = Vec::new();
-            write_string(&bytes, &mut out);
-            let read: Value = serde_json::from_slice(&out).unwrap();
+            let read = read_back(&bytes, b"");
             prop_assert_eq!(read, Value::from(String::from_utf8_lossy(&bytes).into_owned()));
         }
 
@@ -247,10 +303,11 @@ mod tests {
         }
 
         #[test]
-        fn any_ascii_makes_a_string_that_reads_back(text in "[\\x00-\\x7f]{0,40}") {
-            let mut out = Vec::new();
-            write_string(text.as_bytes(), &mut out);
-            prop_assert_eq!(serde_json::from_slice::<Value>(&out).unwrap(), Value::from(text));
+        fn any_ascii_makes_a_string_that_reads_back(
+            text in "[\\x00-\\x7f]{0,40}|[ -~]{0,40}",
+            after in "[\\x00-\\x7f]{0,40}",
+        ) {
+            prop_assert_eq!(read_back(text.as_bytes(), after.as_bytes()), Value::from(text));
         }
     }
 
@@ -266,8 +323,8 @@ mod tests {
         let mut out = b"before".to_vec();
         let mut object = ObjectWriter::open(&mut out);
         write_number(1, object.key(&a));
-        write_string(b"x", object.key(&b));
-        write_string(b"y", object.key(&c));
+        write_text(b"x", b"", object.text_key(&b));
+        write_text(b"y", b"", object.text_key(&c));
         write_real(f64::NAN, object.key(&d));
         write_number(2, object.key(&a));
         object.close();

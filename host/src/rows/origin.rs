@@ -1,6 +1,6 @@
 //! All that rows of one batch come from, and where in it a value is found.
 
-use super::plan::{HostField, Source, TablePlan};
+use super::plan::{HostField, Source, Stage, TablePlan};
 use crate::checked::Checked;
 use heplake_sdk::{Cell, Kind};
 use std::{net::SocketAddr, sync::Arc};
@@ -68,14 +68,9 @@ pub struct Origin<'a> {
     pub envelope: &'a Checked,
     /// What the parser returned, if there is one.
     pub payload: Option<&'a Checked>,
-    /// The packets.
-    pub packets: &'a Space,
-    /// What the envelope made.
-    pub envelope_scratch: &'a Space,
-    /// The payloads that the parser was handed.
-    pub payloads: &'a Space,
-    /// What the parser made.
-    pub payload_scratch: &'a Space,
+    /// What spans of the envelope's cells point into: the packets, what it made; then
+    /// likewise of the parser's: the payloads that it was handed, what it made.
+    pub spaces: [&'a Space; 4],
     /// When each packet was received.
     pub received: &'a [u64],
     /// Who sent each packet.
@@ -92,6 +87,9 @@ pub(super) enum Found<'a> {
     Null,
     Bytes {
         bytes: &'a [u8],
+        /// The bytes, and all that follow them where they stand: a copy of a fixed size
+        /// from here is cheaper than one of the right size.
+        ahead: &'a [u8],
         /// Known to be UTF-8 without a look.
         ascii: bool,
         kind: Kind,
@@ -112,56 +110,94 @@ impl<'a> Cells<'_, 'a> {
     /// The first source that is not null.
     #[inline(always)]
     pub(super) fn find(&self, from: &[Source]) -> Found<'a> {
-        let origin = self.origin;
-        let cell = |cells: &[u64], field: usize| cells.get(field).copied().map_or(Cell::NULL, Cell);
-        for source in from {
-            let (cell, kind, space, scratch) = match *source {
-                Source::Envelope(field, kind) => (
-                    cell(self.envelope, field),
-                    kind,
-                    origin.packets,
-                    origin.envelope_scratch,
-                ),
-                Source::Payload(field, kind) => (
-                    cell(self.payload, field),
-                    kind,
-                    origin.payloads,
-                    origin.payload_scratch,
-                ),
-                Source::Host(HostField::Refused) => match origin.refusal(self.row) {
-                    Some(Refusal { bytes, packet, .. }) => {
-                        let space = if *packet {
-                            origin.packets
-                        } else {
-                            origin.payloads
-                        };
-                        (*bytes, Kind::Bytes, space, space)
-                    }
-                    None => continue,
-                },
-                Source::Host(field) => return Found::Host(field),
+        self.origin.find_by(from, self.row, |stage, field| {
+            let cells = match stage {
+                Stage::Envelope => self.envelope,
+                Stage::Payload => self.payload,
             };
-            if !cell.is_null() {
-                return resolve(cell, kind, space, scratch);
-            }
-        }
-        Found::Null
+            cells.get(field).copied().map_or(Cell::NULL, Cell)
+        })
     }
 }
 
 impl<'a> Origin<'a> {
-    /// The cells of a row.
-    #[inline(always)]
+    /// The cells of a row, for several values of it.
     pub(super) fn cells<'o>(&'o self, row: &'o Row) -> Cells<'o, 'a> {
-        let cells = |checked: Option<&'a Checked>, index: u32| match checked {
-            Some(checked) if index != NONE => checked.row(index as usize),
-            _ => &[],
-        };
         Cells {
             origin: self,
             row,
-            envelope: cells(Some(self.envelope), row.envelope),
-            payload: cells(self.payload, row.payload),
+            envelope: self.envelope.row(row.envelope as usize),
+            payload: self
+                .payload
+                .map_or(&[], |payload| payload.row(row.payload as usize)),
+        }
+    }
+
+    /// The first source that is not null, for one value of a row.
+    #[inline(always)]
+    pub(super) fn find(&self, from: &[Source], row: &Row) -> Found<'a> {
+        self.find_by(from, row, |stage, field| {
+            // No row is that of `NONE`: its cells are null.
+            let (rows, index) = match stage {
+                Stage::Envelope => (Some(self.envelope), row.envelope),
+                Stage::Payload => (self.payload, row.payload),
+            };
+            rows.map_or(Cell::NULL, |rows| rows.cell(index as usize, field))
+        })
+    }
+
+    #[inline(always)]
+    fn find_by(
+        &self,
+        from: &[Source],
+        row: &Row,
+        cell: impl Fn(Stage, usize) -> Cell,
+    ) -> Found<'a> {
+        for source in from {
+            match *source {
+                Source::Field(stage, field, kind) => {
+                    let cell = cell(stage, field);
+                    if !cell.is_null() {
+                        return self.resolve(cell, kind, stage);
+                    }
+                }
+                Source::Host(HostField::Refused) => {
+                    if let Some(Refusal { bytes, packet, .. }) = self.refusal(row) {
+                        let stage = match packet {
+                            true => Stage::Envelope,
+                            false => Stage::Payload,
+                        };
+                        return self.resolve(*bytes, Kind::Bytes, stage);
+                    }
+                }
+                Source::Host(field) => return Found::Host(field),
+            }
+        }
+        Found::Null
+    }
+
+    /// A cell that is not null.
+    #[inline(always)]
+    fn resolve(&self, cell: Cell, kind: Kind, stage: Stage) -> Found<'a> {
+        if matches!(kind, Kind::Number | Kind::Real | Kind::Time) {
+            return Found::Scalar(cell.0, kind);
+        }
+        let offset = cell.0 as u32;
+        let made = usize::from(offset & Cell::SCRATCH != 0);
+        let space = match stage {
+            Stage::Envelope => self.spaces[made],
+            Stage::Payload => self.spaces[2 + made],
+        };
+        let start = (offset & !Cell::SCRATCH) as usize;
+        let ahead = space.bytes.get(start..);
+        match ahead.and_then(|ahead| Some((ahead, ahead.get(..(cell.0 >> 32) as usize)?))) {
+            Some((ahead, bytes)) => Found::Bytes {
+                bytes,
+                ahead,
+                ascii: space.ascii,
+                kind,
+            },
+            None => Found::Null,
         }
     }
 
@@ -186,7 +222,10 @@ impl<'a> Origin<'a> {
 
     /// The exact bytes of the column `payload`, where it is text and they are not UTF-8.
     pub(super) fn mended_payload(&self, plan: &TablePlan, row: &Row) -> Option<&'a [u8]> {
-        match self.cells(row).find(plan.payload_text.as_deref()?) {
+        if self.spaces.iter().all(|space| space.ascii) {
+            return None;
+        }
+        match self.find(plan.payload_text.as_deref()?, row) {
             Found::Bytes {
                 bytes,
                 ascii: false,
@@ -194,29 +233,6 @@ impl<'a> Origin<'a> {
             } if !is_utf8(bytes) => Some(bytes),
             _ => None,
         }
-    }
-}
-
-/// A cell that is not null, of a stage whose items lie in `space`.
-#[inline(always)]
-fn resolve<'a>(cell: Cell, kind: Kind, space: &'a Space, scratch: &'a Space) -> Found<'a> {
-    if matches!(kind, Kind::Number | Kind::Real | Kind::Time) {
-        return Found::Scalar(cell.0, kind);
-    }
-    let from = if cell.0 as u32 & Cell::SCRATCH == 0 {
-        space
-    } else {
-        scratch
-    };
-    let start = (cell.0 as u32 & !Cell::SCRATCH) as usize;
-    let length = (cell.0 >> 32) as usize;
-    match from.bytes.get(start..start + length) {
-        Some(bytes) => Found::Bytes {
-            bytes,
-            ascii: from.ascii,
-            kind,
-        },
-        None => Found::Null,
     }
 }
 

@@ -142,11 +142,17 @@ impl HostField {
     }
 }
 
+/// Whose rows a field is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    Envelope,
+    Payload,
+}
+
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    Envelope(usize, Kind),
-    Payload(usize, Kind),
+    Field(Stage, usize, Kind),
     Host(HostField),
 }
 
@@ -456,10 +462,11 @@ impl Resolver<'_> {
                 if own || used.contains(&full.as_str()) {
                     continue;
                 }
-                let source = match stage {
-                    "envelope" => Source::Envelope(index, field.kind),
-                    _ => Source::Payload(index, field.kind),
+                let stage = match stage {
+                    "envelope" => Stage::Envelope,
+                    _ => Stage::Payload,
                 };
+                let source = Source::Field(stage, index, field.kind);
                 plans.push(self.member(&format!("{nest}{rest}"), vec![source])?);
             }
         }
@@ -487,13 +494,14 @@ impl Resolver<'_> {
     fn source(&self, column: &str, text: &str) -> Result<(Source, Kind), PlanError> {
         let unknown = || self.unknown(column, text);
         let (stage, name) = text.split_once('.').ok_or_else(unknown)?;
-        let find = |fields: &[Field]| {
+        let find = |stage, fields: &[Field]| {
             let index = fields.iter().position(|field| field.name == name)?;
-            Some((index, fields[index].kind))
+            let kind = fields[index].kind;
+            Some((Source::Field(stage, index, kind), kind))
         };
         match stage {
-            "envelope" => find(self.envelope).map(|(i, kind)| (Source::Envelope(i, kind), kind)),
-            "payload" => find(self.payload).map(|(i, kind)| (Source::Payload(i, kind), kind)),
+            "envelope" => find(Stage::Envelope, self.envelope),
+            "payload" => find(Stage::Payload, self.payload),
             "host" => HostField::named(name).map(|(field, kind)| (Source::Host(field), kind)),
             _ => None,
         }

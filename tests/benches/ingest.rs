@@ -10,9 +10,9 @@ use clap::Parser as _;
 use heplake_components::shipped;
 use heplake_format::{EdgeName, Sequence, Table, TableName};
 use heplake_host::{
-    Checked, ContainedParser, ContainedRouter, DataFileWriter, Engine, Items, Limits, PacketBatch,
-    Parse, ParserComponent, ParserSource, Pipeline, Route, RouterComponent, RouterSource,
-    SealedFile, TimeWindow, configuration::Compression,
+    BATCH_PACKETS_MAX, Checked, ContainedParser, ContainedRouter, DataFileWriter, Engine, Items,
+    Limits, PacketBatch, Parse, ParserComponent, ParserSource, Pipeline, Route, RouterComponent,
+    RouterSource, SealedFile, TimeWindow, configuration::Compression,
 };
 use heplake_sdk::Kind;
 use heplake_tests::{native, native::NativeParser, native::NativeRouter, traffic::Traffic};
@@ -34,6 +34,9 @@ struct Arguments {
     /// Rounds; the least of each stage is printed: what else runs on a machine only adds.
     #[arg(long, default_value_t = 15)]
     rounds: usize,
+    /// Messages a batch.
+    #[arg(long, default_value_t = BATCH_PACKETS_MAX)]
+    batch: usize,
     /// Leave out DuckDB's part.
     #[arg(long)]
     without_duckdb: bool,
@@ -45,7 +48,6 @@ struct Arguments {
     bench: bool,
 }
 
-const BATCH: usize = 1024;
 const TIME_US: u64 = 1_795_305_600_000_000;
 
 type Failed = Box<dyn Error>;
@@ -53,10 +55,11 @@ type Failed = Box<dyn Error>;
 fn main() -> Result<(), Failed> {
     let arguments = Arguments::parse();
     let mut traffic = Traffic::new(1, TIME_US);
-    let batches: Vec<PacketBatch> = (0..arguments.messages.div_ceil(BATCH))
-        .map(|_| traffic.batch(BATCH))
+    let size = arguments.batch.max(1);
+    let batches: Vec<PacketBatch> = (0..arguments.messages.div_ceil(size))
+        .map(|_| traffic.batch(size))
         .collect();
-    let messages = batches.len() * BATCH;
+    let messages = batches.len() * size;
     let bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
 
     let engine = Engine::new()?;
@@ -114,7 +117,7 @@ fn main() -> Result<(), Failed> {
         .collect();
 
     println!(
-        "{messages} SIP messages in HEP 3, {} bytes each, batches of {BATCH}, one thread, {} rounds",
+        "{messages} SIP messages in HEP 3, {} bytes each, batches of {size}, one thread, {} rounds",
         bytes / messages,
         arguments.rounds
     );
@@ -155,7 +158,6 @@ struct Round {
     envelope: u128,
     parse: u128,
     route: u128,
-    rows: u128,
     files: u128,
     whole: u128,
     file_bytes: usize,
@@ -201,8 +203,6 @@ impl Side {
         round.whole = whole.whole;
         round.files = whole.files;
         round.file_bytes = whole.file_bytes;
-        let before = round.envelope + round.parse + round.route + round.files;
-        round.rows = round.whole.saturating_sub(before);
         Ok(round)
     }
 
@@ -288,12 +288,17 @@ fn least(rounds: &[Round], stage: Stage, messages: usize) -> f64 {
     rounds.iter().map(stage).min().unwrap_or_default() as f64 / messages as f64
 }
 
-fn report(sides: &[Side], messages: usize) {
-    let stages: [(&str, Stage); 6] = [
+/// What the whole takes beyond its stages.
+fn between(rounds: &[Round], messages: usize) -> f64 {
+    let in_stages = |round: &Round| round.envelope + round.parse + round.route + round.files;
+    least(rounds, |round| round.whole, messages) - least(rounds, in_stages, messages)
+}
+
+fn report(sides: &[Side; 2], messages: usize) {
+    let stages: [(&str, Stage); 5] = [
         ("envelope (hep)", |round| round.envelope),
         ("parse (sip)", |round| round.parse),
         ("route (sip-router)", |round| round.route),
-        ("between (copies, rows)", |round| round.rows),
         ("columns to sealed Parquet", |round| round.files),
         ("whole: bytes to sealed files", |round| round.whole),
     ];
@@ -308,6 +313,11 @@ fn report(sides: &[Side], messages: usize) {
             sandbox / native
         );
     }
+    let between = sides.each_ref().map(|side| between(&side.rounds, messages));
+    println!(
+        "{:<32}{:>12.0}{:>12.0}",
+        "of it between: copies, rows", between[0], between[1]
+    );
     for side in sides {
         let whole = least(&side.rounds, |round| round.whole, messages);
         let size = side.rounds.first().map_or(0, |round| round.file_bytes) / messages;
@@ -329,7 +339,7 @@ fn duckdb_path(
     let mut tables = Vec::new();
     for (table, file) in side.files(batches)?.1 {
         let batches = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file.bytes))?
-            .with_batch_size(BATCH)
+            .with_batch_size(BATCH_PACKETS_MAX)
             .build()?;
         let dated = batches.map(|rows| with_date(&rows?, TIME_US));
         tables.push((table, dated.collect::<Result<Vec<_>, Failed>>()?));
@@ -376,8 +386,8 @@ fn duckdb_path(
         |values: &[u128]| values.iter().min().copied().unwrap_or_default() as f64 / messages as f64;
     let (append, insert) = (nanos(&appender), nanos(&insert));
     let ours_in = |stage: Stage| least(&side.rounds, stage, messages);
-    let ours = ours_in(|round| round.rows) + ours_in(|round| round.files);
     let decode = ours_in(|r| r.envelope) + ours_in(|r| r.parse) + ours_in(|r| r.route);
+    let ours = ours_in(|round| round.whole) - decode;
     println!("\nthe same rows through DuckDB, one thread");
     println!("{:<32}{append:>12.0} ns a message", "Appender");
     println!("{:<32}{insert:>12.0} ns a message", "INSERT into DuckLake");

@@ -158,7 +158,11 @@ impl TableRows<'_> {
         let cells = self.origin.cells(row);
         for member in members {
             let key = &member.key;
-            match cells.find(&member.from) {
+            let found = match member.only {
+                Some(field) => cells.field(field),
+                None => cells.find(&member.from),
+            };
+            match found {
                 Found::Null => {}
                 Found::Bytes {
                     bytes,

@@ -162,9 +162,21 @@ fn end(out: &mut Vec<u8>, begin: usize) {
 /// Bytes that are not UTF-8 become U+FFFD. `ahead` begins with `bytes`, or is shorter.
 #[inline(always)]
 pub(super) fn write_text(bytes: &[u8], ahead: &[u8], out: &mut Vec<u8>) {
-    match ahead.first_chunk::<AHEAD>() {
-        Some(ahead) if bytes.len() <= AHEAD && is_plain_ahead(ahead, bytes.len()) => {
-            write_ahead(ahead, bytes.len(), out);
+    let length = bytes.len();
+    match (
+        ahead.first_chunk(),
+        ahead.get(AHEAD..).and_then(<[u8]>::first_chunk),
+    ) {
+        (Some(start), _) if length <= AHEAD && is_plain_ahead(start, length) => {
+            write_ahead(start, length, out);
+        }
+        (Some(start), Some(rest))
+            if (AHEAD..=2 * AHEAD).contains(&length)
+                && is_plain_ahead(start, AHEAD)
+                && is_plain_ahead(rest, length - AHEAD) =>
+        {
+            out.extend_from_slice(start);
+            write_ahead(rest, length - AHEAD, out);
         }
         _ => write_long(bytes, out),
     }

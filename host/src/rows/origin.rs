@@ -108,15 +108,28 @@ pub(super) struct Cells<'o, 'a> {
 
 impl<'a> Cells<'_, 'a> {
     /// The first source that is not null.
-    #[inline(always)]
     pub(super) fn find(&self, from: &[Source]) -> Found<'a> {
-        self.origin.find_by(from, self.row, |stage, field| {
-            let cells = match stage {
-                Stage::Envelope => self.envelope,
-                Stage::Payload => self.payload,
-            };
-            cells.get(field).copied().map_or(Cell::NULL, Cell)
-        })
+        self.origin
+            .find_by(from, self.row, |stage, field| self.cell(stage, field))
+    }
+
+    /// The value of one field.
+    #[inline(always)]
+    pub(super) fn field(&self, (stage, field, kind): (Stage, usize, Kind)) -> Found<'a> {
+        let cell = self.cell(stage, field);
+        if cell.is_null() {
+            return Found::Null;
+        }
+        self.origin.resolve(cell, kind, stage)
+    }
+
+    #[inline(always)]
+    fn cell(&self, stage: Stage, field: usize) -> Cell {
+        let cells = match stage {
+            Stage::Envelope => self.envelope,
+            Stage::Payload => self.payload,
+        };
+        cells.get(field).copied().map_or(Cell::NULL, Cell)
     }
 }
 

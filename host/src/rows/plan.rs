@@ -160,6 +160,8 @@ pub(super) enum Source {
 #[derive(Clone, Debug)]
 pub(super) struct MemberPlan {
     pub(super) key: Key,
+    /// The field that alone fills it, which is what most members have.
+    pub(super) only: Option<(Stage, usize, Kind)>,
     pub(super) from: Vec<Source>,
 }
 
@@ -488,7 +490,11 @@ impl Resolver<'_> {
             Some((nest, key)) => Key::new(Some(nest), key),
             None => Key::new(None, key),
         };
-        Ok(MemberPlan { key, from })
+        let only = match *from.as_slice() {
+            [Source::Field(stage, field, kind)] => Some((stage, field, kind)),
+            _ => None,
+        };
+        Ok(MemberPlan { key, only, from })
     }
 
     fn source(&self, column: &str, text: &str) -> Result<(Source, Kind), PlanError> {

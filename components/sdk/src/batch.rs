@@ -166,7 +166,69 @@ pub struct Row<'a> {
     packet_offset: u32,
 }
 
+/// The first `N` fields of a row, whose number is known when the parser is compiled: a
+/// place that is known too is not compared with it.
+#[derive(Debug)]
+pub struct Fields<'a, const N: usize> {
+    cells: &'a mut [u64; N],
+}
+
+impl<const N: usize> Fields<'_, N> {
+    /// As [`Row::span`]. A field counts modulo `N`.
+    #[inline(always)]
+    pub fn span(&mut self, field: usize, origin: Origin, begin: usize, end: usize) {
+        self.cells[field % N] = origin.cell(begin, end);
+    }
+
+    /// Sets the field to null.
+    #[inline(always)]
+    pub fn clear(&mut self, field: usize) {
+        self.cells[field % N] = Cell::NULL.0;
+    }
+
+    /// As [`Row::is_null`].
+    #[must_use]
+    #[inline(always)]
+    pub fn is_null(&self, field: usize) -> bool {
+        self.cells[field % N] == Cell::NULL.0
+    }
+
+    /// Where the span of a field begins and ends, if it is one of `origin`.
+    #[must_use]
+    #[inline(always)]
+    pub fn places(&self, field: usize, origin: Origin) -> Option<(usize, usize)> {
+        let cell = self.cells[field % N];
+        let begin = (cell as u32).wrapping_sub(origin.0) as usize;
+        (cell != Cell::NULL.0).then_some((begin, begin + (cell >> 32) as usize))
+    }
+}
+
+impl Origin {
+    #[inline(always)]
+    fn cell(self, begin: usize, end: usize) -> u64 {
+        debug_assert!(begin <= end, "a span ends before it begins");
+        let length = end.wrapping_sub(begin) as u32;
+        Cell::span(self.0.wrapping_add(begin as u32), length).0
+    }
+}
+
 impl Row<'_> {
+    /// Takes a row apart: its first `N` fields, and a row of those that follow. None if it
+    /// has fewer.
+    #[must_use]
+    #[inline(always)]
+    pub fn split<const N: usize>(&mut self) -> Option<(Fields<'_, N>, Row<'_>)> {
+        let (cells, rest) = self.cells.split_first_chunk_mut()?;
+        let rest = Row {
+            cells: rest,
+            scratch: self.scratch,
+            packet_address: self.packet_address,
+            packet_length: self.packet_length,
+            packet_offset: self.packet_offset,
+        };
+        Some((Fields { cells }, rest))
+    }
+
     /// Sets a text, bytes or address field. Bytes that are part of the packet are only
     /// pointed at; others are copied.
     #[inline]
@@ -191,23 +253,28 @@ impl Row<'_> {
         Origin(start)
     }
 
+    /// Has text made in scratch by `write`, for [`span`](Self::span): where, and its length.
+    #[inline]
+    pub fn keep_written(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> (Origin, usize) {
+        let start = self.scratch.len();
+        write(self.scratch);
+        let length = self.scratch.len() - start;
+        (Origin(start as u32 | Cell::SCRATCH), length)
+    }
+
     /// Sets a text, bytes or address field to `begin..end` of `origin`: what
     /// [`text`](Self::text) does, for a parser that works with places. The host refuses a
     /// span that leaves the packet.
     #[inline(always)]
     pub fn span(&mut self, field: usize, origin: Origin, begin: usize, end: usize) {
-        debug_assert!(begin <= end, "a span ends before it begins");
-        let length = end.wrapping_sub(begin) as u32;
-        self.cells[field] = Cell::span(origin.0.wrapping_add(begin as u32), length).0;
+        self.cells[field] = origin.cell(begin, end);
     }
 
     /// Sets a text field that `write` makes in scratch.
     #[inline]
     pub fn written(&mut self, field: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        let start = self.scratch.len();
-        write(self.scratch);
-        let length = (self.scratch.len() - start) as u32;
-        self.cells[field] = Cell::span(start as u32 | Cell::SCRATCH, length).0;
+        let (origin, length) = self.keep_written(write);
+        self.span(field, origin, 0, length);
     }
 
     /// Sets a number or time field. All ones is null, so that value cannot be stored.

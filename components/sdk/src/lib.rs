@@ -46,7 +46,7 @@ mod export;
 mod fields;
 mod router;
 
-pub use batch::{Batch, Origin, Packet, Parsed, Row, Rows, Verdict, run};
+pub use batch::{Batch, Fields, Origin, Packet, Parsed, Row, Rows, Verdict, run};
 pub use description::{
     Accepts, Column, Description, Field, Kind, Member, RouterDescription, TableDescription,
     VerdictClass, VerdictDescription,

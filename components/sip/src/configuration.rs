@@ -6,7 +6,6 @@
 
 use serde::Deserialize;
 
-use crate::field;
 use crate::header::long_name;
 use crate::text::is_token;
 
@@ -104,8 +103,8 @@ pub(crate) struct Watched {
 pub(crate) enum Target {
     /// To [`field::CORRELATION`], unless one of lower rank is there.
     Correlation { rank: usize },
-    /// To its own field.
-    Custom { field: usize },
+    /// To its own field, behind all others.
+    Custom { index: usize },
 }
 
 impl Default for Watched {
@@ -120,14 +119,7 @@ impl Watched {
         let custom = configuration.custom_headers.iter().enumerate();
         let headers: Vec<(Vec<u8>, Target)> = correlation
             .map(|(rank, name)| (name, Target::Correlation { rank }))
-            .chain(custom.map(|(index, name)| {
-                (
-                    name,
-                    Target::Custom {
-                        field: field::COUNT + index,
-                    },
-                )
-            }))
+            .chain(custom.map(|(index, name)| (name, Target::Custom { index })))
             .map(|(name, target)| (long_name(name.as_bytes()).to_ascii_lowercase(), target))
             .collect();
         let compact = (b'a'..=b'z').filter(|letter| {
@@ -146,6 +138,11 @@ impl Watched {
     /// Whether a configured name may begin with this letter.
     pub(crate) fn may_begin_with(&self, letter: u8) -> bool {
         self.letters & letter_bit(letter) != 0
+    }
+
+    /// The letters that a configured name may begin with: bit `n` for the `n`-th.
+    pub(crate) fn letters(&self) -> u32 {
+        self.letters
     }
 
     /// Where the header of this name goes; it may go to more than one place.

@@ -3,40 +3,62 @@
 use crate::field;
 use crate::text::{Span, Text};
 
-/// A header whose value is extracted: the field that the value goes to as it is, or one of
-/// those that are taken apart. A number, so that most lines are told by one comparison.
+/// A header whose value is extracted: the field that the value goes to, as it is or until
+/// all lines are read, and what is special about it. A number, so that a line is done with
+/// few comparisons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header(u8);
 
 impl Header {
-    pub(crate) const AUTHORIZATION: Self = Self(FIRST_APART);
-    pub(crate) const CSEQ: Self = Self(FIRST_APART + 1);
-    pub(crate) const CONTENT_LENGTH: Self = Self(FIRST_APART + 2);
-    pub(crate) const CONTENT_TYPE: Self = Self(FIRST_APART + 3);
-    pub(crate) const FROM: Self = Self(FIRST_APART + 4);
-    pub(crate) const TO: Self = Self(FIRST_APART + 5);
-    pub(crate) const VIA: Self = Self(FIRST_APART + 6);
+    pub(crate) const CSEQ: Self = Self::plain(field::CSEQ);
+    pub(crate) const CONTENT_LENGTH: Self = Self::plain(field::CONTENT_LENGTH);
+    pub(crate) const CONTENT_TYPE: Self = Self::plain(field::CONTENT_TYPE);
+    /// To be taken apart: its value is left in a field that is empty until then.
+    pub(crate) const FROM: Self = Self(field::CALLER as u8 | APART);
+    pub(crate) const TO: Self = Self(field::AOR as u8 | APART);
+    pub(crate) const VIA: Self = Self(field::VIA as u8 | APART);
+    pub(crate) const AUTHORIZATION: Self = Self(field::AUTHORIZATION as u8 | AT_ONCE);
     /// One whose name has more than sixteen letters: the first are compared.
-    pub(crate) const LONG: Self = Self(FIRST_APART + 7);
+    pub(crate) const LONG: Self = Self(AT_ONCE | APART);
 
     /// One whose value goes to `field` as it is.
     const fn plain(field: usize) -> Self {
-        assert!(field < FIRST_APART as usize, "more fields than numbers");
+        assert!(field < APART as usize, "more fields than numbers");
         Self(field as u8)
     }
 
-    /// The field that the value goes to as it is.
+    /// The field that the value goes to.
     #[inline(always)]
-    pub(crate) fn field(self) -> Option<usize> {
-        (self.0 < FIRST_APART).then_some(usize::from(self.0))
+    pub(crate) fn field(self) -> usize {
+        usize::from(self.0 & (APART - 1))
+    }
+
+    /// Whether another line of it may count though its field is filled.
+    #[inline(always)]
+    pub(crate) fn is_apart(self) -> bool {
+        self.0 & APART != 0
+    }
+
+    /// Whether its value cannot be left for later.
+    #[inline(always)]
+    pub(crate) fn is_at_once(self) -> bool {
+        self.0 & AT_ONCE != 0
     }
 }
 
-/// The first number of a header that is taken apart.
-const FIRST_APART: u8 = 128;
+/// A line whose name may have blanks before its colon, and more than seven letters or less.
+pub(crate) struct Loose {
+    is_long: bool,
+}
 
-/// A name that is looked for.
+/// Bits above the number of a field.
+const APART: u8 = 64;
+const AT_ONCE: u8 = 128;
+
+/// A name that is looked for. It has a line of the cache to itself, which also spares a
+/// multiplication to find it.
 #[derive(Clone, Copy)]
+#[repr(align(64))]
 struct Known {
     /// Its first eight letters as a word, the first lowest.
     start: u64,
@@ -46,40 +68,47 @@ struct Known {
     rest_lower: u64,
     length: usize,
     header: Header,
-    /// The slot of another name that begins with the same eight letters, else its own.
-    next: usize,
 }
 
 impl Header {
     /// The header of a line, and where its value begins.
+    pub(crate) fn of(text: &Text<'_>, line: Span) -> Option<(Self, usize)> {
+        match Self::by_start(text.words(line.begin)) {
+            Ok(found) => found.map(|(header, length)| (header, line.begin + length + 1)),
+            Err(Loose { is_long }) => Some((
+                Self::of_loose(text, line, is_long)?,
+                value_begin(text, line),
+            )),
+        }
+    }
+
+    /// The header of a line, and the length of its name; none if it is no known one.
     ///
     /// `head` is the first sixteen bytes of the line, which tell most names apart: the first
-    /// eight are the key of a table without collisions. Bit 5 set makes letters lower-case
+    /// nine are the key of a table without collisions. Bit 5 set makes letters lower-case
     /// and changes no hyphen, colon or blank.
+    ///
+    /// # Errors
+    /// There may be blanks before the colon.
     #[inline(always)]
-    pub(crate) fn of(text: &Text<'_>, line: Span, head: [u64; 2]) -> Option<(Self, usize)> {
-        let [word, rest] = head;
+    pub(crate) fn by_start([word, rest]: [u64; 2]) -> Result<Option<(Self, usize)>, Loose> {
         let word = word | LOWER;
         let colons = word ^ repeat(b':');
         // The lowest byte that is zero: the only one that this trick is exact about.
         let found = colons.wrapping_sub(repeat(1)) & !colons & repeat(0x80);
-        // All bytes before it; all eight if there is none.
-        let name = word & ((found & found.wrapping_neg()) >> 7).wrapping_sub(1);
-        let mut known = &TABLE[slot(name, MULTIPLIER)];
-        if known.start == name {
-            if !known.goes_on_with(rest) {
-                known = &TABLE[known.next % SLOTS];
-            }
-            if known.goes_on_with(rest) {
-                return Some((known.header, line.begin + known.length + 1));
-            }
-        } else if !has_blank(name) {
-            return None;
+        // All bytes before it; all eight, and the ninth, if there is none.
+        let before = ((found & found.wrapping_neg()) >> 7).wrapping_sub(1);
+        let name = word & before;
+        let ninth = (rest | LOWER) & (before >> (u64::BITS - 8));
+        let known = &TABLE[slot(name, ninth, MULTIPLIER)];
+        let is_long = known.start == name;
+        if is_long && (rest | known.rest_lower) & known.rest_mask == known.rest {
+            return Ok(Some((known.header, known.length)));
         }
-        Some((
-            Self::of_loose(text, line, known.start == name)?,
-            value_begin(text, line),
-        ))
+        match is_long || has_blank(name) {
+            true => Err(Loose { is_long }),
+            false => Ok(None),
+        }
     }
 
     /// By a name that has blanks before its colon, compared with all names of more, or
@@ -102,13 +131,6 @@ impl Header {
     #[inline(never)]
     pub(crate) fn of_long(text: &Text<'_>, line: Span) -> Option<(Self, usize)> {
         Some((Self::of_loose(text, line, true)?, value_begin(text, line)))
-    }
-}
-
-impl Known {
-    #[inline(always)]
-    fn goes_on_with(&self, rest: u64) -> bool {
-        (rest | self.rest_lower) & self.rest_mask == self.rest
     }
 }
 
@@ -155,14 +177,21 @@ const NAMES: &[(&[u8], Header)] = &[
 /// Slots of the table: enough that a multiplier without collisions is found soon.
 const SLOTS: usize = 128;
 
-/// Gives each start of a name a slot of its own.
+/// Gives the beginning of each name a slot of its own.
 const MULTIPLIER: u64 = multiplier();
 
 static TABLE: [Known; SLOTS] = table();
 
+/// The slot of a name by its first eight letters and the ninth, if it has so many.
 #[inline(always)]
-const fn slot(start: u64, multiplier: u64) -> usize {
-    (start.wrapping_mul(multiplier) >> (u64::BITS - SLOTS.ilog2())) as usize
+const fn slot(start: u64, ninth: u64, multiplier: u64) -> usize {
+    let key = start.wrapping_add(ninth);
+    (key.wrapping_mul(multiplier) >> (u64::BITS - SLOTS.ilog2())) as usize
+}
+
+const fn slot_of(name: &[u8], multiplier: u64) -> usize {
+    assert!(name.len() != WORD, "its ninth letter is the colon");
+    slot(word(name, 0), word(name, WORD) & 0xff, multiplier)
 }
 
 /// Tries multipliers until one has no collisions.
@@ -170,14 +199,13 @@ const fn multiplier() -> u64 {
     // The golden ratio, and the multiplier of Knuth's MMIX.
     let mut multiplier: u64 = 0x9e37_79b9_7f4a_7c15;
     loop {
-        let mut taken = [0; SLOTS];
+        let mut taken = [false; SLOTS];
         let mut collides = false;
         let mut at = 0;
         while at < NAMES.len() {
-            let start = word(NAMES[at].0, 0);
-            let slot = slot(start, multiplier);
-            collides |= taken[slot] != 0 && taken[slot] != start;
-            taken[slot] = start;
+            let slot = slot_of(NAMES[at].0, multiplier);
+            collides |= taken[slot];
+            taken[slot] = true;
             at += 1;
         }
         if !collides {
@@ -196,35 +224,17 @@ const fn table() -> [Known; SLOTS] {
         rest_lower: 0,
         length: 0,
         header: Header::LONG,
-        next: 0,
     };
     let mut table = [NONE; SLOTS];
     let mut at = 0;
     while at < NAMES.len() {
-        let first = slot(word(NAMES[at].0, 0), MULTIPLIER);
-        if table[first].start == 0 {
-            table[first] = known(NAMES[at], first);
-        }
-        at += 1;
-    }
-    // Names that begin as another does, in slots that are free.
-    let (mut at, mut free) = (0, 0);
-    while at < NAMES.len() {
-        let first = slot(word(NAMES[at].0, 0), MULTIPLIER);
-        if table[first].length != NAMES[at].0.len() {
-            assert!(table[first].next == first, "three names begin the same");
-            while table[free].start != 0 {
-                free += 1;
-            }
-            table[free] = known(NAMES[at], free);
-            table[first].next = free;
-        }
+        table[slot_of(NAMES[at].0, MULTIPLIER)] = known(NAMES[at]);
         at += 1;
     }
     table
 }
 
-const fn known((name, header): (&'static [u8], Header), slot: usize) -> Known {
+const fn known((name, header): (&'static [u8], Header)) -> Known {
     let has_colon = name.len() >= WORD && name.len() < 2 * WORD;
     let rest_length = name.len().saturating_sub(WORD);
     let mut rest = word(name, WORD);
@@ -242,7 +252,6 @@ const fn known((name, header): (&'static [u8], Header), slot: usize) -> Known {
         } else {
             header
         },
-        next: slot,
     }
 }
 

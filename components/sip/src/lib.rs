@@ -16,6 +16,7 @@
 mod authorization;
 mod configuration;
 mod header;
+mod lines;
 mod message;
 mod not_sip;
 mod start_line;
@@ -94,7 +95,11 @@ impl Parser for Sip {
         let mut piece = Span::new(0, packet.bytes.len());
         for messages_left in (0..MESSAGES_MAX).rev() {
             let mut row = rows.row();
-            let reader = Reader::new(&self.watched, &mut self.unfolded, &mut row);
+            let Some(fields) = row.split() else {
+                // A row has the fields that were described.
+                return Verdict::NOT_MINE;
+            };
+            let reader = Reader::new(&self.watched, &mut self.unfolded, fields);
             let extent = reader.read(&text, &start_line);
             let next = match messages_left {
                 0 => None,

@@ -1,21 +1,30 @@
 //! One message: its header lines, and how far it reaches.
 
-use heplake_sdk::Row;
+use heplake_sdk::{Fields, Row};
 
 use crate::authorization::write_masked;
 use crate::configuration::{Target, Watched};
 use crate::field;
 use crate::header::{self, Header};
+use crate::lines::Lines;
 use crate::start_line::{Kind, StartLine};
 use crate::text::{LineEnds, SLACK, Span, Text};
 use crate::uri::{Address, Uri};
 use crate::value::{ShortName, first_of_list, parameter};
 
 /// Reads one message into a row.
-pub(crate) struct Reader<'r, 'c> {
+///
+/// The loop over the lines leaves each value in a field and takes none apart: a loop without
+/// calls keeps what it works with in registers, and has few branches to guess. What has to
+/// be taken apart is so when all lines are read, or when a second line might count.
+pub(crate) struct Reader<'r> {
     watched: &'r Watched,
     unfolded: &'r mut Vec<u8>,
-    row: &'r mut Row<'c>,
+    fields: Fields<'r, { field::COUNT }>,
+    /// The fields of configured headers.
+    custom: Row<'r>,
+    /// Bit `n` is set if what field `n` holds has been taken apart.
+    done: u64,
     /// Rank of the header that fills [`field::CORRELATION`].
     correlation_rank: usize,
     content_length: Option<usize>,
@@ -32,16 +41,19 @@ pub(crate) struct Extent {
     body_may_be_a_message: bool,
 }
 
-impl<'r, 'c> Reader<'r, 'c> {
+impl<'r> Reader<'r> {
+    #[inline(always)]
     pub(crate) fn new(
         watched: &'r Watched,
         unfolded: &'r mut Vec<u8>,
-        row: &'r mut Row<'c>,
+        (fields, custom): (Fields<'r, { field::COUNT }>, Row<'r>),
     ) -> Self {
         Self {
             watched,
             unfolded,
-            row,
+            fields,
+            custom,
+            done: 0,
             correlation_rank: usize::MAX,
             content_length: None,
             body_may_be_a_message: false,
@@ -53,6 +65,7 @@ impl<'r, 'c> Reader<'r, 'c> {
     pub(crate) fn read(mut self, text: &Text<'_>, start_line: &StartLine) -> Extent {
         self.start_line(text, start_line.kind);
         let body = self.headers(text, start_line.end);
+        self.finish(text);
         Extent {
             body,
             content_length: self.content_length,
@@ -76,53 +89,34 @@ impl<'r, 'c> Reader<'r, 'c> {
     }
 
     /// Reads header lines from `begin` to the empty line, and says where the body begins.
-    #[inline(never)]
-    fn headers(&mut self, text: &Text<'_>, mut begin: usize) -> usize {
-        const CARRIAGE_RETURN: u32 = 0x0d << 8;
-        let mut line_ends = LineEnds::from(begin);
-        while begin < text.bytes.len() {
-            let newline = line_ends.next(text);
-            // One load tells of most lines that they end with CRLF and without blanks, and
-            // are not folded.
-            let around = text.around(newline);
-            let is_plain = around as u8 > b' '
-                && around & 0xff00 == CARRIAGE_RETURN
-                && !matches!((around >> 24) as u8, b' ' | b'\t');
-            if is_plain {
-                self.line(text, Span::new(begin, newline - 1), true);
-                begin = newline + 1;
-                continue;
+    #[inline(always)]
+    fn headers(&mut self, text: &Text<'_>, begin: usize) -> usize {
+        let mut lines = Lines::from(begin);
+        loop {
+            let line = lines.read_plain(text, &mut self.fields, self.watched.letters());
+            // CRLF alone, or the end of the text.
+            if line.is_empty() || line.length() == 1 && text.at(line.begin) == b'\r' {
+                return lines.begin().min(text.bytes.len());
             }
-            let Some(next) = self.odd_line(text, begin, newline) else {
-                begin = newline + 1;
-                break;
-            };
-            if next != newline + 1 {
-                line_ends = LineEnds::from(next);
-            }
-            begin = next;
+            let next = self.odd_line(text, line);
+            lines.skip_to(next);
         }
-        begin.min(text.bytes.len())
     }
 
-    /// Reads any line, and says where the next begins, unless it is empty.
+    /// Reads any line that is not empty, and says where the next begins.
     #[inline(never)]
-    fn odd_line(&mut self, text: &Text<'_>, begin: usize, newline: usize) -> Option<usize> {
+    fn odd_line(&mut self, text: &Text<'_>, line: Span) -> usize {
+        let next = line.end + 1;
         // Without a line feed at its end the last line keeps a carriage return.
-        let end = match text.bytes.get(begin..=newline) {
-            Some([.., b'\r', _]) => newline - 1,
-            _ => newline,
+        let line = match text.bytes.get(line.begin..next) {
+            Some([.., b'\r', _]) => line.to(line.end - 1),
+            _ => line,
         };
-        let line = Span::new(begin, end);
-        if line.is_empty() {
-            return None;
-        }
-        let next = newline + 1;
         if let Some(b' ' | b'\t') = text.bytes.get(next) {
-            return Some(self.folded(text, line, next));
+            return self.folded(text, line, next);
         }
-        self.line(text, line, false);
-        Some(next)
+        self.line(text, line);
+        next
     }
 
     /// Reads a line that goes on at `begin`, and says where the next begins. A line end
@@ -130,6 +124,7 @@ impl<'r, 'c> Reader<'r, 'c> {
     #[cold]
     #[inline(never)]
     fn folded(&mut self, text: &Text<'_>, first: Span, mut begin: usize) -> usize {
+        self.settle(text);
         let mut unfolded = std::mem::take(self.unfolded);
         unfolded.clear();
         unfolded.extend_from_slice(text.slice(text.trimmed(first)));
@@ -141,7 +136,7 @@ impl<'r, 'c> Reader<'r, 'c> {
             begin = (newline + 1).min(text.bytes.len());
         }
         let length = unfolded.len();
-        let origin = self.row.keep(&unfolded);
+        let origin = self.custom.keep(&unfolded);
         unfolded.resize(length + SLACK, 0);
         let (bytes, ahead) = (unfolded.get(..length).unwrap_or_default(), &unfolded);
         let joined = Text {
@@ -149,63 +144,143 @@ impl<'r, 'c> Reader<'r, 'c> {
             ahead,
             origin,
         };
-        self.line(&joined, Span::new(0, length), false);
+        self.folded_line(&joined, Span::new(0, length));
         *self.unfolded = unfolded;
         begin
     }
 
-    /// Reads one whole header, which may be known to have no blanks at its end.
-    #[inline(always)]
-    fn line(&mut self, text: &Text<'_>, line: Span, is_trimmed: bool) {
-        let head = text.words(line.begin);
-        if let Some((header, value)) = Header::of(text, line, head) {
-            let value = match is_trimmed {
-                true => text.trimmed_start(line.from(value)),
-                false => text.trimmed(line.from(value)),
-            };
-            match header.field() {
-                Some(field) => self.set(field, text, value),
-                None => self.take_apart(header, text, line, value),
+    /// Reads one whole header.
+    fn line(&mut self, text: &Text<'_>, line: Span) {
+        if let Some((header, value)) = Header::of(text, line) {
+            let value = text.trimmed(line.from(value));
+            if header.is_at_once() {
+                self.at_once(header, text, line, value);
+            } else if !value.is_empty() {
+                if self.fields.is_null(header.field()) {
+                    self.put(header.field(), text, value);
+                } else if header.is_apart() {
+                    self.settle(text);
+                    self.take_apart(header, text, value);
+                }
             }
         }
-        if self.watched.may_begin_with(head[0] as u8) {
-            self.watched_line(text, line);
-        }
+        self.watched_line(text, line);
     }
 
-    #[inline(always)]
-    fn take_apart(&mut self, header: Header, text: &Text<'_>, line: Span, value: Span) {
-        match header {
-            Header::VIA => self.via(text, value),
-            Header::FROM => self.from(text, value),
-            Header::TO => self.to(text, value),
-            Header::CSEQ => self.cseq(text, value),
-            Header::CONTENT_LENGTH => self.content_length(text, value),
-            Header::CONTENT_TYPE => self.content_type(text, value),
-            Header::AUTHORIZATION => self.authorization(text, value),
-            _ => self.long_name(text, line),
+    /// As [`line`](Self::line), of text that will not be there when all lines are read.
+    fn folded_line(&mut self, text: &Text<'_>, line: Span) {
+        if let Some((header, value)) = Header::of(text, line) {
+            let value = text.trimmed(line.from(value));
+            match header.is_at_once() {
+                true => self.at_once(header, text, line, value),
+                false => self.take_apart(header, text, value),
+            }
         }
+        self.watched_line(text, line);
     }
 
     #[cold]
     #[inline(never)]
-    fn long_name(&mut self, text: &Text<'_>, line: Span) {
+    fn at_once(&mut self, header: Header, text: &Text<'_>, line: Span, value: Span) {
+        if header != Header::LONG {
+            return self.authorization(text, value);
+        }
         let Some((header, value)) = Header::of_long(text, line) else {
             return;
         };
         let value = text.trimmed(line.from(value));
-        match header.field() {
-            Some(field) => self.set(field, text, value),
-            None => self.authorization(text, value),
+        match header.is_at_once() {
+            true => self.authorization(text, value),
+            false => self.set(header.field(), text, value),
+        }
+    }
+
+    /// Takes apart what waits for it and comes from lines that another may come after.
+    fn settle(&mut self, text: &Text<'_>) {
+        for header in [Header::VIA, Header::FROM, Header::TO] {
+            if let Some(value) = self.waiting(header.field(), text) {
+                self.fields.clear(header.field());
+                self.take_apart(header, text, value);
+            }
+        }
+    }
+
+    /// The value in a field that was not taken apart.
+    #[inline(always)]
+    fn waiting(&self, field: usize, text: &Text<'_>) -> Option<Span> {
+        let (begin, end) = self.fields.places(field, text.origin)?;
+        (self.done & 1 << field == 0).then_some(Span::new(begin, end))
+    }
+
+    /// Takes apart a value, unless one of the same header was that gave something.
+    fn take_apart(&mut self, header: Header, text: &Text<'_>, value: Span) {
+        let field = header.field();
+        if self.done & 1 << field != 0 {
+            return;
+        }
+        match header {
+            Header::VIA => self.via(text, value),
+            Header::FROM => {
+                self.from(text, value);
+                if self.fields.is_null(field) && !self.fields.is_null(field::FROM_HOST) {
+                    // Else another line would be left there.
+                    self.put(field, text, value.to(value.begin));
+                }
+            }
+            Header::TO => self.to(text, value),
+            _ if !self.fields.is_null(field) => return,
+            Header::CSEQ => {
+                self.set(field, text, value);
+                self.cseq(text, value);
+            }
+            Header::CONTENT_LENGTH => {
+                self.set(field, text, value);
+                self.content_length = number(text.slice(value));
+            }
+            Header::CONTENT_TYPE => {
+                self.set(field, text, value);
+                self.content_type(text, value);
+            }
+            _ => self.set(field, text, value),
+        }
+        if !self.fields.is_null(field) {
+            self.done |= 1 << field;
+        }
+    }
+
+    /// Takes apart what the lines left in the fields.
+    #[inline(always)]
+    fn finish(&mut self, text: &Text<'_>) {
+        if let Some(via) = self.waiting(field::VIA, text) {
+            self.fields.clear(field::VIA);
+            self.via(text, via);
+        }
+        if let Some(from) = self.waiting(field::CALLER, text) {
+            self.fields.clear(field::CALLER);
+            self.from(text, from);
+        } else if let Some((begin, end)) = self.fields.places(field::CALLER, text.origin)
+            && begin == end
+        {
+            self.fields.clear(field::CALLER);
+        }
+        if let Some(to) = self.waiting(field::AOR, text) {
+            self.fields.clear(field::AOR);
+            self.to(text, to);
+        }
+        if let Some(cseq) = self.waiting(field::CSEQ, text) {
+            self.cseq(text, cseq);
+        }
+        if let Some(length) = self.waiting(field::CONTENT_LENGTH, text) {
+            self.content_length = number(text.slice(length));
+        }
+        if let Some(content_type) = self.waiting(field::CONTENT_TYPE, text) {
+            self.content_type(text, content_type);
         }
     }
 
     #[inline(never)]
     fn via(&mut self, text: &Text<'_>, value: Span) {
         const BRANCH: ShortName = ShortName::new(b"branch");
-        if !self.row.is_null(field::VIA) {
-            return;
-        }
         let top = first_of_list(text, value);
         self.set(field::VIA, text, top);
         let first = text.find(top, [b';']);
@@ -216,22 +291,16 @@ impl<'r, 'c> Reader<'r, 'c> {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn from(&mut self, text: &Text<'_>, value: Span) {
-        if !self.row.is_null(field::FROM_HOST) || !self.row.is_null(field::CALLER) {
-            return;
-        }
         let from = Address::parse(text, value);
         self.set(field::CALLER, text, from.uri.user);
         self.set(field::FROM_HOST, text, from.uri.host);
         self.set(field::FROM_TAG, text, from.tag);
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn to(&mut self, text: &Text<'_>, value: Span) {
-        if !self.row.is_null(field::AOR) {
-            return;
-        }
         let to = Address::parse(text, value);
         self.set(field::CALLEE, text, to.uri.user);
         self.set(field::TO_HOST, text, to.uri.host);
@@ -239,43 +308,34 @@ impl<'r, 'c> Reader<'r, 'c> {
         self.address_of_record(text, &to.uri);
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn cseq(&mut self, text: &Text<'_>, value: Span) {
-        if !self.row.is_null(field::CSEQ) {
-            return;
-        }
-        self.set(field::CSEQ, text, value);
         let method = text.trimmed_start(value.from(text.find_number_end(value)));
         let method = method.to(text.find_token_end(method));
         self.set(field::CSEQ_METHOD, text, method);
     }
 
-    #[inline(never)]
-    fn content_length(&mut self, text: &Text<'_>, value: Span) {
-        if self.row.is_null(field::CONTENT_LENGTH) {
-            self.set(field::CONTENT_LENGTH, text, value);
-            self.content_length = number(text.slice(value));
-        }
-    }
-
-    #[inline(never)]
+    #[inline(always)]
     fn content_type(&mut self, text: &Text<'_>, value: Span) {
-        if self.row.is_null(field::CONTENT_TYPE) {
-            self.set(field::CONTENT_TYPE, text, value);
-            // The quick look spares most bodies the comparisons.
-            self.body_may_be_a_message =
-                matches!(text.at(value.begin), b'm' | b'M') && names_message(text.slice(value));
-        }
+        // The quick look spares most bodies the comparisons.
+        self.body_may_be_a_message =
+            matches!(text.at(value.begin), b'm' | b'M') && names_message(text.slice(value));
     }
 
     #[cold]
     #[inline(never)]
     fn authorization(&mut self, text: &Text<'_>, value: Span) {
-        if self.row.is_null(field::AUTHORIZATION) && !value.is_empty() {
-            self.row.written(field::AUTHORIZATION, |out| {
+        if self.fields.is_null(field::AUTHORIZATION) && !value.is_empty() {
+            self.write(field::AUTHORIZATION, |out| {
                 write_masked(text.slice(value), out);
             });
         }
+    }
+
+    /// Sets a field to text that has to be made.
+    fn write(&mut self, field: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let (origin, length) = self.custom.keep_written(write);
+        self.fields.span(field, origin, 0, length);
     }
 
     #[inline(always)]
@@ -287,7 +347,7 @@ impl<'r, 'c> Reader<'r, 'c> {
         } else if let Some(user_at_host) = uri.user_at_host {
             self.set(field::AOR, text, user_at_host);
         } else {
-            self.row.written(field::AOR, |out| {
+            self.write(field::AOR, |out| {
                 out.extend_from_slice(text.slice(uri.user));
                 out.push(b'@');
                 out.extend_from_slice(text.slice(uri.host));
@@ -296,9 +356,10 @@ impl<'r, 'c> Reader<'r, 'c> {
     }
 
     /// Reads a line that may be a configured header.
-    #[cold]
-    #[inline(never)]
     fn watched_line(&mut self, text: &Text<'_>, line: Span) {
+        if !self.watched.may_begin_with(text.at(line.begin)) {
+            return;
+        }
         let Some(name) = header::name(text, line) else {
             return;
         };
@@ -310,10 +371,14 @@ impl<'r, 'c> Reader<'r, 'c> {
             match target {
                 Target::Correlation { rank } if rank < self.correlation_rank => {
                     self.correlation_rank = rank;
-                    let Span { begin, end } = value;
-                    self.row.span(field::CORRELATION, text.origin, begin, end);
+                    self.put(field::CORRELATION, text, value);
                 }
-                Target::Custom { field } => self.set(field, text, value),
+                Target::Custom { index } => {
+                    if self.custom.is_null(index) {
+                        let Span { begin, end } = value;
+                        self.custom.span(index, text.origin, begin, end);
+                    }
+                }
                 Target::Correlation { .. } => {}
             }
         }
@@ -322,9 +387,14 @@ impl<'r, 'c> Reader<'r, 'c> {
     /// Sets a field that has no value yet; an empty one says nothing.
     #[inline(always)]
     fn set(&mut self, field: usize, text: &Text<'_>, value: Span) {
-        if !value.is_empty() && self.row.is_null(field) {
-            self.row.span(field, text.origin, value.begin, value.end);
+        if !value.is_empty() && self.fields.is_null(field) {
+            self.put(field, text, value);
         }
+    }
+
+    #[inline(always)]
+    fn put(&mut self, field: usize, text: &Text<'_>, Span { begin, end }: Span) {
+        self.fields.span(field, text.origin, begin, end);
     }
 }
 

@@ -230,7 +230,7 @@ impl<'a> Text<'a> {
 
     /// Two bytes from a place; anything may stand behind the end.
     #[inline(always)]
-    fn pair(&self, place: usize) -> [u8; 2] {
+    pub(crate) fn pair(&self, place: usize) -> [u8; 2] {
         self.chunk(place).copied().unwrap_or_default()
     }
 
@@ -262,7 +262,7 @@ impl<'a> Text<'a> {
 }
 
 /// Finds line feeds, many at a time: the lines of a message are read in turn.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct LineEnds {
     /// From where no line feed has been looked for.
     ahead: usize,
@@ -280,39 +280,20 @@ impl LineEnds {
     /// The place of the next line feed, or the end of the text.
     #[inline(always)]
     pub(crate) fn next(&mut self, text: &Text<'_>) -> usize {
-        if self.mask == 0 {
+        while self.mask == 0 && self.ahead < text.bytes.len() {
             self.mask = line_feeds(text, self.ahead);
-            if self.mask == 0 {
-                // By value: what is kept has no address, and stays in registers.
-                self.ahead = skip_windows(text, self.ahead);
-                self.mask = line_feeds(text, self.ahead);
-            }
             self.ahead += WINDOW;
         }
         // No line feed at all gives a place behind the end.
-        let place = self.ahead - WINDOW + self.mask.trailing_zeros() as usize;
+        let place = self.ahead + self.mask.trailing_zeros() as usize - WINDOW;
         self.mask &= self.mask.wrapping_sub(1);
         place.min(text.bytes.len())
     }
 }
 
-/// The first window from a place on, in steps of one, that has a line feed or is behind
-/// the end.
-#[inline(never)]
-fn skip_windows(text: &Text<'_>, mut place: usize) -> usize {
-    while place < text.bytes.len() && line_feeds(text, place) == 0 {
-        place += WINDOW;
-    }
-    place
-}
-
-/// Bit `n` is set if the byte `n` from a place on is a line feed. There is none behind the
-/// text that anyone looks for, so nothing is loaded from there.
+/// Bit `n` is set if the byte `n` from a place on is a line feed.
 #[inline(always)]
 fn line_feeds(text: &Text<'_>, place: usize) -> u64 {
-    if place >= text.bytes.len() {
-        return 0;
-    }
     let Some(window) = text.chunk::<WINDOW>(place) else {
         return 0;
     };

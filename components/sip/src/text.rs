@@ -107,6 +107,16 @@ impl<'a> Text<'a> {
             .map_or(u8x16::ZERO, |bytes| u8x16::new(*bytes))
     }
 
+    /// The next 64.
+    #[inline(always)]
+    pub(crate) fn window(&self, place: usize) -> Window {
+        let chunk: Option<&[u8; WINDOW]> = self.chunk(place);
+        Window(chunk.map_or([u8x16::ZERO; BLOCKS], |window| {
+            let (blocks, _) = window.as_chunks::<BLOCK>();
+            std::array::from_fn(|number| u8x16::new(blocks[number]))
+        }))
+    }
+
     /// Bytes from a place on; there are always some, since places are within the text.
     #[inline(always)]
     fn chunk<const N: usize>(&self, place: usize) -> Option<&'a [u8; N]> {
@@ -163,14 +173,7 @@ impl<'a> Text<'a> {
     /// Where the host of a URI ends: at one of `:;?>,`, a blank or a tab.
     #[inline(always)]
     pub(crate) fn find_host_end(&self, span: Span) -> usize {
-        self.find_by(span, |block| {
-            // These four differ in bits 0 and 2 only.
-            let colons_and_marks = (block | u8x16::splat(0x05)).simd_eq(u8x16::splat(0x3f));
-            colons_and_marks
-                | block.simd_eq(u8x16::splat(b','))
-                | block.simd_eq(u8x16::splat(b' '))
-                | block.simd_eq(u8x16::splat(b'\t'))
-        })
+        self.find_by(span, ends_host)
     }
 
     /// Where the digits that a part begins with end.
@@ -261,6 +264,48 @@ impl<'a> Text<'a> {
     }
 }
 
+#[inline(always)]
+fn ends_host(block: u8x16) -> u8x16 {
+    // These four differ in bits 0 and 2 only.
+    let colons_and_marks = (block | u8x16::splat(0x05)).simd_eq(u8x16::splat(0x3f));
+    colons_and_marks
+        | block.simd_eq(u8x16::splat(b','))
+        | block.simd_eq(u8x16::splat(b' '))
+        | block.simd_eq(u8x16::splat(b'\t'))
+}
+
+/// As many bytes as a word has bits: what is asked of them is answered with a bit for each,
+/// the first lowest. Several questions of a value are cheaper so than searches one after
+/// the other, whose ends no processor guesses.
+#[derive(Clone, Copy)]
+pub(crate) struct Window([u8x16; BLOCKS]);
+
+impl Window {
+    pub(crate) const LENGTH: usize = WINDOW;
+
+    /// Which are this byte.
+    #[inline(always)]
+    pub(crate) fn marks(&self, byte: u8) -> u64 {
+        self.marks_by(|block| block.simd_eq(u8x16::splat(byte)))
+    }
+
+    /// Which end a host: see [`Text::find_host_end`].
+    #[inline(always)]
+    pub(crate) fn host_ends(&self) -> u64 {
+        self.marks_by(ends_host)
+    }
+
+    #[inline(always)]
+    fn marks_by(&self, matches: impl Fn(u8x16) -> u8x16) -> u64 {
+        let mut marks = 0;
+        for (number, block) in self.0.iter().enumerate() {
+            let found = matches(*block).to_bitmask();
+            marks |= u64::from(found) << (number * BLOCK);
+        }
+        marks
+    }
+}
+
 /// Finds line feeds, many at a time: the lines of a message are read in turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LineEnds {
@@ -281,7 +326,7 @@ impl LineEnds {
     #[inline(always)]
     pub(crate) fn next(&mut self, text: &Text<'_>) -> usize {
         while self.mask == 0 && self.ahead < text.bytes.len() {
-            self.mask = line_feeds(text, self.ahead);
+            self.mask = text.window(self.ahead).marks(b'\n');
             self.ahead += WINDOW;
         }
         // No line feed at all gives a place behind the end.
@@ -289,21 +334,6 @@ impl LineEnds {
         self.mask &= self.mask.wrapping_sub(1);
         place.min(text.bytes.len())
     }
-}
-
-/// Bit `n` is set if the byte `n` from a place on is a line feed.
-#[inline(always)]
-fn line_feeds(text: &Text<'_>, place: usize) -> u64 {
-    let Some(window) = text.chunk::<WINDOW>(place) else {
-        return 0;
-    };
-    let (blocks, _) = window.as_chunks::<BLOCK>();
-    let mut mask = 0;
-    for (number, block) in blocks.iter().enumerate() {
-        let found = u8x16::new(*block).simd_eq(u8x16::splat(b'\n')).to_bitmask();
-        mask |= u64::from(found) << (number * BLOCK);
-    }
-    mask
 }
 
 #[inline(always)]

@@ -2,8 +2,10 @@
 //!
 //! RFC 3261 sections 19.1 and 25.1, RFC 3966 (`tel:`), RFC 5031 (`urn:service:`).
 
-use crate::text::{Span, Text};
+use crate::text::{Span, Text, Window};
 use crate::value::{ShortName, parameter};
+
+const TAG: ShortName = ShortName::new(b"tag");
 
 /// A `name-addr` or `addr-spec` with the tag that follows it. Empty where there is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,16 +19,96 @@ impl Address {
     /// is so much of it that two would push each other out of the cache.
     #[inline(never)]
     pub(crate) fn parse(text: &Text<'_>, value: Span) -> Self {
-        const TAG: ShortName = ShortName::new(b"tag");
         let named = match text.starts(value, b'"') {
             true => value.from(after_quoted(text, value)),
             false => value,
         };
-        let open = match text.slice(named) {
-            [b'<', ..] => named.begin,
-            [b' ', b'<', ..] => named.begin + 1,
+        let open = match text.pair(named.begin) {
+            [b'<', _] if named.begin < named.end => named.begin,
+            [b' ', b'<'] if named.begin + 1 < named.end => named.begin + 1,
             _ => text.find(named, [b'<']),
         };
+        Self::usual(text, value.from(open)).unwrap_or_else(|| Self::any(text, named, open))
+    }
+
+    /// Reads `<sip:user@host…>` and what follows, unless it is long or odd, by the marks in
+    /// a window of it.
+    #[inline(always)]
+    fn usual(text: &Text<'_>, bracketed: Span) -> Option<Self> {
+        const TAG_EQUALS: u32 = u32::from_le_bytes(*b"tag=");
+        /// Bit 5 of letters.
+        const LOWER: u32 = u32::from_le_bytes([0x20, 0x20, 0x20, 0]);
+        const SCHEME: usize = "<sip:".len();
+        let identity = bracketed.from(bracketed.begin + SCHEME);
+        if identity.begin > identity.end || !has_sip_scheme(text, bracketed.begin + 1) {
+            return None;
+        }
+        let window = text.window(identity.begin);
+        let length = identity.length();
+        let within = match length {
+            ..Window::LENGTH => !(u64::MAX << length),
+            _ => u64::MAX,
+        };
+        let closes = window.marks(b'>') & within;
+        let ats = window.marks(b'@') & within;
+        // As in `Uri::with_host`; the place of no bit is behind all others.
+        let stops = ats | closes;
+        let stop = stops.trailing_zeros();
+        let colon = (stops | window.marks(b':') & within).trailing_zeros();
+        let has_user = stops & ats & stops.wrapping_neg() != 0;
+        let (user_end, host) = match has_user {
+            true => (colon, stop + 1),
+            false => (0, 0),
+        };
+        // What the last bit stands for is left to the search, that no shift is too far.
+        let behind = u64::MAX.checked_shl(host)?;
+        let host_end = (window.host_ends() & behind & within).trailing_zeros();
+        let close = (closes & u64::MAX.checked_shl(host_end)?).trailing_zeros();
+        let parameters = window.marks(b';') & within & u64::MAX.checked_shl(close + 1)?;
+        let place = |bit: u32| identity.begin + bit as usize;
+        if text.at(place(host)) == b'[' {
+            return None;
+        }
+        let none = Span::new(identity.end, identity.end);
+        let first = place(parameters.trailing_zeros());
+        let tag = if parameters == 0 {
+            if length > Window::LENGTH {
+                return None;
+            }
+            none
+        } else if text.word(first + 1) as u32 | LOWER == TAG_EQUALS {
+            let next = parameters & (parameters - 1);
+            let end = match next {
+                0 if length > Window::LENGTH => return None,
+                0 => identity.end,
+                _ => place(next.trailing_zeros()),
+            };
+            let tag = Span::new(first + 1 + "tag=".len(), end);
+            // Neither blanks nor quotes, nor nothing.
+            let is_plain = tag.begin < end && text.at(tag.begin) > b'"' && text.at(end - 1) > b' ';
+            if !is_plain {
+                return None;
+            }
+            tag
+        } else {
+            return None;
+        };
+        let has_password = user_end != 0 && colon != stop;
+        let host_end = place(host_end);
+        let uri = Uri {
+            user: identity.to(place(user_end)),
+            host: Span::new(place(host), host_end),
+            user_at_host: (!has_password).then(|| identity.to(host_end)),
+            rest: identity.from(host_end),
+        };
+        Some(Self { uri, tag })
+    }
+
+    /// Reads what is left of a header's value behind a quoted name; `open` is the place of
+    /// the bracket, or the end.
+    #[cold]
+    #[inline(never)]
+    fn any(text: &Text<'_>, named: Span, open: usize) -> Self {
         let is_bracketed = open < named.end;
         let uri = match is_bracketed {
             true => named.from(open + 1),
@@ -50,7 +132,7 @@ impl Address {
             true => parameter(text, parameters.from(first + 1), TAG),
             false => None,
         };
-        let tag = tag.unwrap_or(Span::new(value.end, value.end));
+        let tag = tag.unwrap_or(Span::new(named.end, named.end));
         Self { uri, tag }
     }
 }
@@ -130,10 +212,7 @@ impl Identity {
     /// By the scheme. A URI without any is taken for a SIP URI.
     #[inline(always)]
     fn of(text: &Text<'_>, uri: Span) -> Self {
-        const SIP: u32 = u32::from_le_bytes(*b"sip:");
-        /// Bit 5 of letters, not of the colon.
-        const LOWER: u32 = u32::from_le_bytes([0x20, 0x20, 0x20, 0]);
-        if text.word(uri.begin) as u32 | LOWER == SIP && uri.length() >= 4 {
+        if has_sip_scheme(text, uri.begin) && uri.length() >= 4 {
             return Self::WithHost(uri.from(uri.begin + 4));
         }
         Self::of_other(text, uri)
@@ -168,6 +247,15 @@ impl Identity {
             _ => Self::WithHost(uri),
         }
     }
+}
+
+/// Whether `sip:` is at a place.
+#[inline(always)]
+fn has_sip_scheme(text: &Text<'_>, place: usize) -> bool {
+    const SIP: u32 = u32::from_le_bytes(*b"sip:");
+    /// Bit 5 of letters, not of the colon.
+    const LOWER: u32 = u32::from_le_bytes([0x20, 0x20, 0x20, 0]);
+    text.word(place) as u32 | LOWER == SIP
 }
 
 /// Where a quoted display name that a value begins with ends. A name that is not closed may

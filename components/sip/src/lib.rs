@@ -23,6 +23,7 @@ mod start_line;
 mod text;
 mod uri;
 mod value;
+mod via;
 
 pub mod field;
 

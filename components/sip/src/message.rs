@@ -10,7 +10,7 @@ use crate::lines::Lines;
 use crate::start_line::{Kind, StartLine};
 use crate::text::{LineEnds, SLACK, Span, Text};
 use crate::uri::{Address, Uri};
-use crate::value::{ShortName, first_of_list, parameter};
+use crate::via::Via;
 
 /// Reads one message into a row.
 ///
@@ -280,15 +280,9 @@ impl<'r> Reader<'r> {
 
     #[inline(never)]
     fn via(&mut self, text: &Text<'_>, value: Span) {
-        const BRANCH: ShortName = ShortName::new(b"branch");
-        let top = first_of_list(text, value);
+        let Via { top, branch } = Via::parse(text, value);
         self.set(field::VIA, text, top);
-        let first = text.find(top, [b';']);
-        if first < top.end
-            && let Some(branch) = parameter(text, top.from(first + 1), BRANCH)
-        {
-            self.set(field::BRANCH, text, branch);
-        }
+        self.set(field::BRANCH, text, branch);
     }
 
     #[inline(always)]

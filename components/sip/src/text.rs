@@ -289,6 +289,12 @@ impl Window {
         self.marks_by(|block| block.simd_eq(u8x16::splat(byte)))
     }
 
+    /// Which are either of these.
+    #[inline(always)]
+    pub(crate) fn marks_of(&self, one: u8, other: u8) -> u64 {
+        self.marks_by(|block| block.simd_eq(u8x16::splat(one)) | block.simd_eq(u8x16::splat(other)))
+    }
+
     /// Which end a host: see [`Text::find_host_end`].
     #[inline(always)]
     pub(crate) fn host_ends(&self) -> u64 {

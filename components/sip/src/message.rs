@@ -73,13 +73,13 @@ impl<'r> Reader<'r> {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn start_line(&mut self, text: &Text<'_>, kind: Kind) {
         match kind {
-            Kind::Request { method, uri } => {
+            Kind::Request { method, uri, user } => {
                 self.set(field::METHOD, text, method);
                 self.set(field::REQUEST_URI, text, uri);
-                self.set(field::CALLEE, text, Uri::parse(text, uri).user);
+                self.set(field::CALLEE, text, user);
             }
             Kind::Response { code, reason } => {
                 self.set(field::RESPONSE_CODE, text, code);

@@ -2,7 +2,8 @@
 
 use memchr::{memchr, memmem};
 
-use crate::text::{LineEnds, Span, Text, is_token};
+use crate::text::{LineEnds, Span, Text, Window, is_token};
+use crate::uri::{Uri, has_sip_scheme};
 
 /// Octets of `SIP/2.0`.
 const VERSION: usize = 7;
@@ -20,8 +21,8 @@ pub(crate) struct StartLine {
 /// What a start line says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A request.
-    Request { method: Span, uri: Span },
+    /// A request; the user of its URI may be empty.
+    Request { method: Span, uri: Span, user: Span },
     /// A response; the reason may be empty.
     Response { code: Span, reason: Span },
 }
@@ -48,6 +49,37 @@ impl StartLine {
     /// The start line that begins exactly at `begin`.
     #[inline(never)]
     pub(crate) fn at(text: &Text<'_>, begin: usize) -> Option<Self> {
+        if let Some(usual) = Self::usual(text, begin) {
+            return Some(usual);
+        }
+        Self::any(text, begin)
+    }
+
+    /// Reads a line without blanks but the two between its three parts, or those of a
+    /// reason, by the marks in a window of it.
+    #[inline(always)]
+    fn usual(text: &Text<'_>, begin: usize) -> Option<Self> {
+        let window = text.window(begin);
+        // The place of no line feed is behind the window.
+        let newline = begin + window.marks(b'\n').trailing_zeros() as usize;
+        let ends_plain = text.at(newline) == b'\n'
+            && text.around(newline) & 0xff00 == u32::from(b'\r') << 8
+            && text.around(newline) as u8 > b' ';
+        if !ends_plain {
+            return None;
+        }
+        let line = Span::new(begin, newline - 1);
+        let kind = match is_version(text, begin) {
+            true => Kind::usual_response(text, line)?,
+            false => Kind::usual_request(text, line, &window)?,
+        };
+        let end = newline + 1;
+        Some(Self { begin, end, kind })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn any(text: &Text<'_>, begin: usize) -> Option<Self> {
         if !is_token(text.at(begin)) {
             return None;
         }
@@ -96,6 +128,65 @@ impl StartLine {
 }
 
 impl Kind {
+    #[inline(always)]
+    fn usual_response(text: &Text<'_>, line: Span) -> Option<Self> {
+        const CODE: usize = VERSION + 1;
+        const REASON: usize = CODE + "200 ".len();
+        if line.length() <= REASON || text.at(line.begin + VERSION) != b' ' {
+            return None;
+        }
+        let [hundreds, tens, ones, blank, first, ..] = text.word(line.begin + CODE).to_le_bytes();
+        let is_code = hundreds.is_ascii_digit() & tens.is_ascii_digit() & ones.is_ascii_digit();
+        (is_code && blank == b' ' && first > b' ').then(|| Self::Response {
+            code: Span::new(line.begin + CODE, line.begin + CODE + 3),
+            reason: line.from(line.begin + REASON),
+        })
+    }
+
+    #[inline(always)]
+    fn usual_request(text: &Text<'_>, line: Span, window: &Window) -> Option<Self> {
+        let place = |marks: u64| line.begin + marks.trailing_zeros() as usize;
+        let version = line.end.checked_sub(VERSION)?;
+        if version <= line.begin || !is_version(text, version) {
+            return None;
+        }
+        // Two blanks, and the carriage return.
+        let blanks = window.blanks();
+        let others = blanks & blanks.wrapping_sub(1);
+        let method = line.to(place(blanks));
+        let uri = Span::new(method.end + 1, place(others));
+        let third = others & others.wrapping_sub(1);
+        let is_plain = uri.end + 1 == version
+            && place(third) == line.end
+            && !uri.is_empty()
+            && text.at(method.end) == b' '
+            && text.at(uri.end) == b' '
+            && !method.is_empty()
+            && text.find_token_end(method) == method.end
+            && has_sip_scheme(text, uri.begin);
+        if !is_plain {
+            return None;
+        }
+        // As in `Uri::with_host`; a bit below that of the blank behind the URI.
+        let identity = uri.from(uri.begin + "sip:".len());
+        let behind = u64::MAX << (identity.begin - line.begin);
+        let ats = window.marks(b'@') & behind;
+        let stops = window.marks(b'>') & behind | ats;
+        let colons = window.marks(b':') & behind;
+        let stop = stops & stops.wrapping_neg();
+        let has_user = ats & stop != 0 && place(stop) < uri.end;
+        let user = match has_user {
+            true => identity.to(place(stop | colons)),
+            false => identity.to(identity.begin),
+        };
+        Some(Self::Request { method, uri, user })
+    }
+
+    fn request(text: &Text<'_>, method: Span, uri: Span) -> Self {
+        let user = Uri::parse(text, uri).user;
+        Self::Request { method, uri, user }
+    }
+
     /// Reads a whole line.
     #[inline(always)]
     fn parse(text: &Text<'_>, line: Span) -> Option<Self> {
@@ -119,10 +210,7 @@ impl Kind {
         // Blanks in a URI happen; a first word without scheme is rubbish before a method.
         let word_end = text.find(uri, [b':', b' ', b'\t', b'\n', b'\x0c', b'\r']);
         let has_scheme = word_end < uri.end && text.at(word_end) == b':';
-        has_scheme.then_some(Self::Request {
-            method: head.to(method_end),
-            uri,
-        })
+        has_scheme.then(|| Self::request(text, head.to(method_end), uri))
     }
 
     /// Reads what follows the version of a status line.
@@ -167,7 +255,7 @@ impl Kind {
             .take_while(|byte| is_token(**byte))
             .count();
         let method = Span::new(method_end - method_length, method_end);
-        (method_length > 0).then_some((method.begin, Self::Request { method, uri }))
+        (method_length > 0).then(|| (method.begin, Self::request(text, method, uri)))
     }
 }
 

@@ -289,6 +289,12 @@ impl Window {
         self.marks_by(|block| block.simd_eq(u8x16::splat(byte)))
     }
 
+    /// Which are blanks or control characters.
+    #[inline(always)]
+    pub(crate) fn blanks(&self) -> u64 {
+        self.marks_by(|block| block.min(u8x16::splat(b' ')).simd_eq(block))
+    }
+
     /// Which are either of these.
     #[inline(always)]
     pub(crate) fn marks_of(&self, one: u8, other: u8) -> u64 {

@@ -251,7 +251,7 @@ impl Identity {
 
 /// Whether `sip:` is at a place.
 #[inline(always)]
-fn has_sip_scheme(text: &Text<'_>, place: usize) -> bool {
+pub(crate) fn has_sip_scheme(text: &Text<'_>, place: usize) -> bool {
     const SIP: u32 = u32::from_le_bytes(*b"sip:");
     /// Bit 5 of letters, not of the colon.
     const LOWER: u32 = u32::from_le_bytes([0x20, 0x20, 0x20, 0]);

@@ -38,6 +38,8 @@ impl Lines {
         watched: u32,
     ) -> Span {
         const CARRIAGE_RETURN: u32 = 0x0d << 8;
+        /// Bits that neither a blank nor a tab has, but all letters have some of.
+        const NO_BLANK: u32 = 0xd6 << 24;
         let text = *text;
         let mut begin = self.begin;
         let mut ends = self.ends;
@@ -47,9 +49,7 @@ impl Lines {
                 break text.bytes.len();
             }
             let around = text.around(newline);
-            if around as u8 <= b' '
-                || around & 0xff00 != CARRIAGE_RETURN
-                || matches!((around >> 24) as u8, b' ' | b'\t')
+            if around as u8 <= b' ' || around & 0xff00 != CARRIAGE_RETURN || around & NO_BLANK == 0
             {
                 break newline;
             }

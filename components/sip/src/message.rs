@@ -10,6 +10,7 @@ use crate::lines::Lines;
 use crate::start_line::{Kind, StartLine};
 use crate::text::{LineEnds, SLACK, Span, Text};
 use crate::uri::{Address, Uri};
+use crate::value::{cseq_method, number};
 use crate::via::Via;
 
 /// Reads one message into a row.
@@ -235,7 +236,7 @@ impl<'r> Reader<'r> {
             }
             Header::CONTENT_LENGTH => {
                 self.set(field, text, value);
-                self.content_length = number(text.slice(value));
+                self.content_length = number(text, value);
             }
             Header::CONTENT_TYPE => {
                 self.set(field, text, value);
@@ -271,7 +272,7 @@ impl<'r> Reader<'r> {
             self.cseq(text, cseq);
         }
         if let Some(length) = self.waiting(field::CONTENT_LENGTH, text) {
-            self.content_length = number(text.slice(length));
+            self.content_length = number(text, length);
         }
         if let Some(content_type) = self.waiting(field::CONTENT_TYPE, text) {
             self.content_type(text, content_type);
@@ -304,9 +305,7 @@ impl<'r> Reader<'r> {
 
     #[inline(always)]
     fn cseq(&mut self, text: &Text<'_>, value: Span) {
-        let method = text.trimmed_start(value.from(text.find_number_end(value)));
-        let method = method.to(text.find_token_end(method));
-        self.set(field::CSEQ_METHOD, text, method);
+        self.set(field::CSEQ_METHOD, text, cseq_method(text, value));
     }
 
     #[inline(always)]
@@ -390,23 +389,6 @@ impl<'r> Reader<'r> {
     fn put(&mut self, field: usize, text: &Text<'_>, Span { begin, end }: Span) {
         self.fields.span(field, text.origin, begin, end);
     }
-}
-
-/// The number of a Content-Length.
-#[inline(always)]
-fn number(digits: &[u8]) -> Option<usize> {
-    /// Fewer digits than can overflow.
-    const DIGITS_MAX: usize = 9;
-    let mut number = 0;
-    for byte in digits {
-        match byte.wrapping_sub(b'0') {
-            digit @ 0..=9 if digits.len() <= DIGITS_MAX => {
-                number = number * 10 + usize::from(digit)
-            }
-            _ => return std::str::from_utf8(digits).ok()?.parse().ok(),
-        }
-    }
-    (!digits.is_empty()).then_some(number)
 }
 
 /// Whether a Content-Type may have messages in its body.

@@ -176,6 +176,22 @@ impl<'a> Text<'a> {
         self.find_by(span, ends_host)
     }
 
+    /// Where, in sixteen bytes from a place on, digits end, and where the upper-case letters
+    /// that begin behind the next byte do.
+    #[inline(always)]
+    pub(crate) fn number_and_word(&self, place: usize) -> [usize; 2] {
+        let block = self.block(place);
+        let among = |least: u8, most: u8| {
+            let block = block.max(u8x16::splat(least)).simd_eq(block)
+                & block.min(u8x16::splat(most)).simd_eq(block);
+            u32::from(block.to_bitmask() as u16)
+        };
+        let number_end = (!among(b'0', b'9')).trailing_zeros();
+        let behind = u32::MAX << number_end << 1;
+        let word_end = (!among(b'A', b'Z') & behind).trailing_zeros();
+        [number_end as usize, word_end as usize]
+    }
+
     /// Where the digits that a part begins with end.
     #[inline(always)]
     pub(crate) fn find_number_end(&self, span: Span) -> usize {
@@ -337,6 +353,11 @@ impl LineEnds {
     /// The place of the next line feed, or the end of the text.
     #[inline(always)]
     pub(crate) fn next(&mut self, text: &Text<'_>) -> usize {
+        if self.mask == 0 && self.ahead < text.bytes.len() {
+            self.mask = text.window(self.ahead).marks(b'\n');
+            self.ahead += WINDOW;
+        }
+        // A loop begins with a look at the deadline in the sandbox, and few lines are long.
         while self.mask == 0 && self.ahead < text.bytes.len() {
             self.mask = text.window(self.ahead).marks(b'\n');
             self.ahead += WINDOW;

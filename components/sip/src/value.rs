@@ -123,6 +123,54 @@ pub(crate) fn find_outside_quotes(bytes: &[u8], separator: u8) -> Option<usize> 
     None
 }
 
+/// The method of a CSeq.
+#[inline(always)]
+pub(crate) fn cseq_method(text: &Text<'_>, value: Span) -> Span {
+    let [number_end, method_end] = text.number_and_word(value.begin);
+    let method = Span::new(value.begin + number_end + 1, value.begin + method_end);
+    if method.end >= value.end && method.begin < value.end && text.at(method.begin - 1) == b' ' {
+        return method.to(value.end);
+    }
+    any_cseq_method(text, value)
+}
+
+#[inline(never)]
+fn any_cseq_method(text: &Text<'_>, value: Span) -> Span {
+    let method = text.trimmed_start(value.from(text.find_number_end(value)));
+    method.to(text.find_token_end(method))
+}
+
+/// The number of a Content-Length.
+#[inline(always)]
+pub(crate) fn number(text: &Text<'_>, digits: Span) -> Option<usize> {
+    /// Digits in a word.
+    const DIGITS: usize = 8;
+    const ZEROES: u64 = u64::from_ne_bytes([b'0'; DIGITS]);
+    const HIGH: u64 = u64::from_ne_bytes([0xf0; DIGITS]);
+    const CARRIES: u64 = u64::from_ne_bytes([6; DIGITS]);
+    let length = digits.length();
+    if length == 0 || length > DIGITS {
+        return long_number(text.slice(digits));
+    }
+    // Zeroes in front, the last digit highest.
+    let missing = 8 * (DIGITS - length);
+    let word = text.word(digits.begin) << missing | ZEROES & !(u64::MAX << missing);
+    if word & HIGH != ZEROES || word.wrapping_add(CARRIES) & HIGH != ZEROES {
+        return long_number(text.slice(digits));
+    }
+    // Two digits become one number, twice two of those, and then twice four.
+    let word = word - ZEROES;
+    let word = (word.wrapping_mul(1 + (10 << 8)) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let word = (word.wrapping_mul(1 + (100 << 16)) >> 16) & 0x0000_ffff_0000_ffff;
+    Some((word.wrapping_mul(1 + (10_000 << 32)) >> 32) as usize)
+}
+
+#[cold]
+#[inline(never)]
+fn long_number(digits: &[u8]) -> Option<usize> {
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
 /// `bytes` without blanks around them, as [`Text::trimmed`] has it.
 pub(crate) fn trimmed(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t' | b'\r', rest @ ..] = bytes {

@@ -15,7 +15,7 @@ use heplake_sdk::{Origin, Row};
 use crate::Rejection;
 
 /// Octets of a chunk's header.
-const HEADER: usize = 6;
+pub(crate) const HEADER: usize = 6;
 
 /// OpenSIPS, as the upper half of vendor and type. The vendor of the standard chunks is 0.
 const VENDOR_OPENSIPS: u32 = 3 << 16;
@@ -105,12 +105,11 @@ impl Chunks {
     /// # Errors
     /// A chunk is cut off, or says a length below that of its own header.
     #[inline]
-    pub(crate) fn read<'a>(
-        &'a mut self,
-        bytes: &'a [u8],
+    pub(crate) fn read(
+        &mut self,
+        bytes: &[u8],
         (begin, end): (usize, usize),
-        origin: Option<Origin>,
-    ) -> Result<Body<'a>, Rejection> {
+    ) -> Result<(), Rejection> {
         let mut present = 0;
         let bytes = bytes.get(..end).unwrap_or(bytes);
         let mut at = begin;
@@ -135,11 +134,28 @@ impl Chunks {
             present |= 1 << slot;
         }
         self.present = present;
-        Ok(Body {
+        Ok(())
+    }
+
+    /// Whether a chunk is there whose type has its bit in `kinds`.
+    #[inline]
+    pub(crate) fn have_any(&self, kinds: u64) -> bool {
+        self.present & kinds != 0
+    }
+
+    /// The chunks with the bytes up to `end` that they were read from.
+    #[inline]
+    pub(crate) fn body<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        end: usize,
+        origin: Option<Origin>,
+    ) -> Body<'a> {
+        Body {
             chunks: self,
-            bytes,
+            bytes: bytes.get(..end).unwrap_or(bytes),
             origin,
-        })
+        }
     }
 }
 
@@ -181,7 +197,7 @@ impl<'a> Body<'a> {
     /// Whether a chunk is there whose type has its bit in `kinds`.
     #[inline]
     pub(crate) fn has_any(self, kinds: u64) -> bool {
-        self.chunks.present & kinds != 0
+        self.chunks.have_any(kinds)
     }
 
     #[inline]
@@ -222,6 +238,12 @@ impl<'a> Body<'a> {
             self.write_value(value, row, field);
         }
         self.has(kind)
+    }
+
+    /// Sets a field to bytes of the packet.
+    #[inline(always)]
+    pub(crate) fn write_at(self, begin: usize, length: usize, row: &mut Row<'_>, field: usize) {
+        self.write_value(Value { begin, length }, row, field);
     }
 
     #[inline]

@@ -13,6 +13,7 @@ use std::io::Write;
 use heplake_sdk::{Origin, Row};
 
 use crate::chunk::{self, Body, Chunks};
+use crate::usual::{self, Usual};
 use crate::{Rejection, field, inflate};
 
 /// Octets of the header.
@@ -29,6 +30,9 @@ pub(crate) fn has_magic(bytes: &[u8]) -> bool {
 /// One packet.
 #[derive(Debug)]
 pub(crate) struct Packet<'a> {
+    /// What nearly all packets begin with, if this one does.
+    usual: Option<Usual>,
+    /// All other chunks.
     body: Body<'a>,
 }
 
@@ -55,8 +59,20 @@ impl<'a> Packet<'a> {
             return Err(Rejection::TruncatedPacket);
         }
         let end = begin + total;
-        let body = chunks.read(bytes, (begin + HEADER, end), origin)?;
-        Ok((Self { body }, end))
+        let begin = begin + HEADER;
+        let mut usual = Usual::at(bytes, begin, end);
+        let others = match usual {
+            Some(_) => begin + usual::LENGTH,
+            None => begin,
+        };
+        chunks.read(bytes, (others, end))?;
+        // Of several chunks of a type the last counts, and IPv6 may come after IPv4.
+        if usual.is_some() && chunks.have_any(usual::KINDS) {
+            usual = None;
+            chunks.read(bytes, (begin, end))?;
+        }
+        let body = chunks.body(bytes, end, origin);
+        Ok((Self { usual, body }, end))
     }
 
     /// Whether it has a keep-alive timer and nothing to keep.
@@ -85,12 +101,42 @@ impl<'a> Packet<'a> {
             self.write_compressed(inflated_bytes_max, &mut row)?;
         }
         row.number(field::VERSION, 3);
+        match &self.usual {
+            Some(usual) => self.write_usual(usual, &mut row),
+            None => self.write_unusual(&mut row)?,
+        }
+        if body.has_any(FEW) {
+            self.write_few(&mut row)?;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn write_usual(&self, usual: &Usual, row: &mut Row<'_>) {
+        for (field, address) in [(field::SRC_IP, usual.source), (field::DST_IP, usual.target)] {
+            self.body.write_at(address, usual::ADDRESS, row, field);
+        }
+        for (field, number) in [
+            (field::PROTOCOL, usual.protocol),
+            (field::SRC_PORT, usual.source_port),
+            (field::DST_PORT, usual.target_port),
+            (field::PROTO_TYPE, usual.proto_type),
+        ] {
+            row.number(field, u64::from(number));
+        }
+        write_timestamp(row, usual.seconds, usual.microseconds);
+        write_node_id(row, usual.capture_id);
+    }
+
+    #[inline(never)]
+    fn write_unusual(&self, row: &mut Row<'_>) -> Result<(), Rejection> {
+        let body = self.body;
         let family = body.number(chunk::IP_FAMILY)?;
         for (ip4, ip6, field) in [
             (chunk::SRC_IP4, chunk::SRC_IP6, field::SRC_IP),
             (chunk::DST_IP4, chunk::DST_IP6, field::DST_IP),
         ] {
-            self.write_address(family, (ip4, ip6), &mut row, field)?;
+            self.write_address(family, (ip4, ip6), row, field)?;
         }
         for (kind, field) in [
             (chunk::IP_PROTOCOL, field::PROTOCOL),
@@ -98,20 +144,13 @@ impl<'a> Packet<'a> {
             (chunk::DST_PORT, field::DST_PORT),
             (chunk::PROTO_TYPE, field::PROTO_TYPE),
         ] {
-            write_number(&mut row, field, body.number(kind)?);
+            write_number(row, field, body.number(kind)?);
         }
-        if let Some(timestamp) = self.timestamp()? {
-            row.number(field::TIMESTAMP, timestamp);
-        }
+        let seconds = body.number(chunk::SECONDS)?.unwrap_or(0);
+        let microseconds = body.number(chunk::MICROSECONDS)?.unwrap_or(0);
+        write_timestamp(row, seconds, microseconds);
         if let Some(raw) = body.number(chunk::CAPTURE_ID)? {
-            let node = repaired_node_id(raw);
-            row.written(field::NODE_ID, |out| write_decimal(out, node));
-            if node != raw {
-                row.number(field::RAW_NODE_ID, u64::from(raw));
-            }
-        }
-        if body.has_any(FEW) {
-            self.write_few(&mut row)?;
+            write_node_id(row, raw);
         }
         Ok(())
     }
@@ -163,14 +202,6 @@ impl<'a> Packet<'a> {
             write_number(row, field::IP_FAMILY, family);
         }
         Ok(())
-    }
-
-    /// Microseconds since 1970, unless the seconds are missing or 0.
-    fn timestamp(&self) -> Result<Option<u64>, Rejection> {
-        let seconds = self.body.number(chunk::SECONDS)?.unwrap_or(0);
-        let microseconds = self.body.number(chunk::MICROSECONDS)?.unwrap_or(0);
-        Ok((seconds != 0)
-            .then(|| u64::from(seconds) * 1_000_000 + u64::from(microseconds.min(999_999))))
     }
 
     /// Writes what few agents send.
@@ -242,28 +273,47 @@ fn repaired_node_id(raw: u32) -> u32 {
     }
 }
 
+/// Microseconds since 1970, unless the seconds are missing or 0.
+#[inline(always)]
+fn write_timestamp(row: &mut Row<'_>, seconds: u32, microseconds: u32) {
+    if seconds != 0 {
+        let timestamp = u64::from(seconds) * 1_000_000 + u64::from(microseconds.min(999_999));
+        row.number(field::TIMESTAMP, timestamp);
+    }
+}
+
+#[inline(always)]
+fn write_node_id(row: &mut Row<'_>, raw: u32) {
+    let node = repaired_node_id(raw);
+    row.written(field::NODE_ID, |out| write_decimal(out, node));
+    if node != raw {
+        row.number(field::RAW_NODE_ID, u64::from(raw));
+    }
+}
+
 /// Writes `number` in decimal. It is on the path of every packet, and formatting takes as
 /// long as walking all chunks.
-pub(crate) fn write_decimal(out: &mut Vec<u8>, mut number: u32) {
-    /// Most digits of a number.
-    const DIGITS: usize = 10;
-    let mut digits = [0; 2 * DIGITS];
-    let mut start = DIGITS;
-    while let Some(before) = start.checked_sub(1) {
-        start = before;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
+#[inline(always)]
+pub(crate) fn write_decimal(out: &mut Vec<u8>, number: u32) {
+    if number > 9999 {
+        return write_long_decimal(out, number);
     }
-    // Copying as many bytes as there may be, known when this is compiled, is two moves;
+    let (high, low) = (number / 100, number % 100);
+    let digits = [high / 10, high % 10, low / 10, low % 10].map(|digit| b'0' + digit as u8);
+    let zeroes = u32::from(number < 10) + u32::from(number < 100) + u32::from(number < 1000);
+    let digits = u32::from_le_bytes(digits) >> (8 * zeroes);
+    // Copying as many bytes as there may be, known when this is compiled, is one move;
     // copying as many as there are is a call.
-    let length = out.len() + DIGITS - start;
-    if let Some(digits) = digits.get(start..).and_then(<[u8]>::first_chunk::<DIGITS>) {
-        out.extend_from_slice(digits);
-    }
+    let length = out.len() + 4 - zeroes as usize;
+    out.extend_from_slice(&digits.to_le_bytes());
     out.truncate(length);
+}
+
+#[cold]
+#[inline(never)]
+fn write_long_decimal(out: &mut Vec<u8>, number: u32) {
+    // Writing to a vector cannot fail.
+    let _ = write!(out, "{number}");
 }
 
 fn write_number(row: &mut Row<'_>, field: usize, number: Option<u32>) {

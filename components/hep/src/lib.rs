@@ -17,6 +17,7 @@ mod hep3;
 mod inflate;
 mod keep_alive;
 mod rejection;
+mod usual;
 
 pub mod field;
 

@@ -37,47 +37,16 @@ impl Lines {
         fields: &mut Fields<'_, { field::COUNT }>,
         watched: u32,
     ) -> Span {
-        const CARRIAGE_RETURN: u32 = 0x0d << 8;
-        /// Bits that neither a blank nor a tab has, but all letters have some of.
-        const NO_BLANK: u32 = 0xd6 << 24;
         let text = *text;
-        let mut begin = self.begin;
-        let mut ends = self.ends;
+        let (mut begin, mut ends) = (self.begin, self.ends);
         let newline = loop {
-            let newline = ends.next(&text);
-            if newline >= text.bytes.len() {
-                break text.bytes.len();
-            }
-            let around = text.around(newline);
-            if around as u8 <= b' ' || around & 0xff00 != CARRIAGE_RETURN || around & NO_BLANK == 0
-            {
+            // Twice, since a loop begins with a look at the deadline in the sandbox.
+            if let Some(newline) = plain_line(&text, fields, watched, &mut begin, &mut ends) {
                 break newline;
             }
-            let head = text.words(begin);
-            if watched & 1 << (head[0] as u8 & 31) != 0 {
+            if let Some(newline) = plain_line(&text, fields, watched, &mut begin, &mut ends) {
                 break newline;
             }
-            match Header::by_start(head) {
-                Ok(Some((header, length))) => {
-                    let value = begin + length + 1;
-                    let value = match text.pair(value) {
-                        [b' ', next] if next > b' ' => value + 1,
-                        [first, _] if first > b' ' => value,
-                        _ => break newline,
-                    };
-                    if header.is_at_once() {
-                        break newline;
-                    }
-                    if fields.is_null(header.field()) {
-                        fields.span(header.field(), text.origin, value, newline - 1);
-                    } else if header.is_apart() {
-                        break newline;
-                    }
-                }
-                Ok(None) => {}
-                Err(_) => break newline,
-            }
-            begin = newline + 1;
         };
         let line = Span::new(begin, newline);
         self.begin = newline + 1;
@@ -97,4 +66,53 @@ impl Lines {
             *self = Self::from(begin);
         }
     }
+}
+
+/// Reads one line, unless it is none of the plain ones: then says where it ends.
+#[inline(always)]
+fn plain_line(
+    text: &Text<'_>,
+    fields: &mut Fields<'_, { field::COUNT }>,
+    watched: u32,
+    begin: &mut usize,
+    ends: &mut LineEnds,
+) -> Option<usize> {
+    const CARRIAGE_RETURN: u32 = 0x0d << 8;
+    /// Bits that neither a blank nor a tab has, but all letters have some of.
+    const NO_BLANK: u32 = 0xd6 << 24;
+    let newline = ends.next(text);
+    if newline >= text.bytes.len() {
+        return Some(text.bytes.len());
+    }
+    let around = text.around(newline);
+    if around as u8 <= b' ' || around & 0xff00 != CARRIAGE_RETURN || around & NO_BLANK == 0 {
+        return Some(newline);
+    }
+    let head = text.words(*begin);
+    if watched & 1 << (head[0] as u8 & 31) != 0 {
+        return Some(newline);
+    }
+    match Header::by_start(head) {
+        Ok(Some((header, length))) => {
+            let value = *begin + length + 1;
+            let value = match text.pair(value) {
+                [b' ', next] if next > b' ' => value + 1,
+                [first, _] if first > b' ' => value,
+                _ => return Some(newline),
+            };
+            if header.is_at_once() {
+                return Some(newline);
+            }
+            if fields.is_null(header.field()) {
+                fields.span(header.field(), text.origin, value, newline - 1);
+            } else if header.is_apart() {
+                return Some(newline);
+            }
+        }
+        Ok(None) => {}
+        Err(_) => return Some(newline),
+    }
+
+    *begin = newline + 1;
+    None
 }

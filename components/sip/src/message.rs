@@ -250,7 +250,7 @@ impl<'r> Reader<'r> {
     }
 
     /// Takes apart what the lines left in the fields.
-    #[inline(always)]
+    #[inline(never)]
     fn finish(&mut self, text: &Text<'_>) {
         if let Some(via) = self.waiting(field::VIA, text) {
             self.fields.clear(field::VIA);
@@ -279,7 +279,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn via(&mut self, text: &Text<'_>, value: Span) {
         let Via { top, branch } = Via::parse(text, value);
         self.set(field::VIA, text, top);

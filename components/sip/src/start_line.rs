@@ -32,12 +32,15 @@ impl StartLine {
     /// else wherever one is found after rubbish, even in the middle of a line.
     #[inline(always)]
     pub(crate) fn find(text: &Text<'_>) -> Option<Self> {
-        Self::at(text, 0).or_else(|| Self::find_behind_filler(text))
+        Self::usual(text, 0).or_else(|| Self::find_any(text))
     }
 
     #[cold]
     #[inline(never)]
-    fn find_behind_filler(text: &Text<'_>) -> Option<Self> {
+    fn find_any(text: &Text<'_>) -> Option<Self> {
+        if let Some(found) = Self::any(text, 0) {
+            return Some(found);
+        }
         let filler = text
             .bytes
             .iter()

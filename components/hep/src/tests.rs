@@ -174,6 +174,42 @@ fn reads_eep() {
 }
 
 #[test]
+fn reads_the_usual_chunks_in_any_order() {
+    let usual = [
+        chunk(chunk::IP_FAMILY, &[2]),
+        chunk(chunk::IP_PROTOCOL, &[17]),
+        chunk(chunk::SRC_IP4, &[192, 0, 2, 1]),
+        chunk(chunk::DST_IP4, &[192, 0, 2, 2]),
+        chunk(chunk::SRC_PORT, &[0x13, 0xc4]),
+        chunk(chunk::DST_PORT, &[0x13, 0xc5]),
+        chunk(chunk::SECONDS, &SECONDS.to_be_bytes()),
+        chunk(chunk::MICROSECONDS, &5_u32.to_be_bytes()),
+        chunk(chunk::PROTO_TYPE, &[1]),
+        chunk(chunk::CAPTURE_ID, &[0x07, 0xd1, 0, 0]),
+    ];
+    let addresses_last = [0, 1, 4, 5, 6, 7, 8, 9, 2, 3].map(|at| usual[at].clone());
+    let odd = [9, 8, 7, 6, 5, 4, 3, 2, 1, 0].map(|at| usual[at].clone());
+    let shown = read(&hep3(&[&odd[..], &[payload()]].concat())).expect("a row");
+    assert!(shown[0].contains(&"node_id=2001".to_owned()), "{shown:?}");
+    for chunks in [&usual, &addresses_last] {
+        let packet = hep3(&[&chunks[..], &[payload()]].concat());
+        assert_eq!(read(&packet), Ok(shown.clone()));
+        // A chunk behind the usual ones counts as behind any.
+        for again in [
+            chunk(chunk::DST_PORT, &[9]),
+            chunk(chunk::SRC_IP6, &[1; 16]),
+            chunk(chunk::IP_FAMILY, &[10]),
+        ] {
+            let behind =
+                |chunks: &[Vec<u8>]| read(&hep3(&[chunks, &[again.clone(), payload()]].concat()));
+            let expected = behind(&odd);
+            assert!(expected.is_ok(), "{expected:?}");
+            assert_eq!(behind(&chunks[..]), expected);
+        }
+    }
+}
+
+#[test]
 fn the_last_of_doubled_chunks_counts() {
     check(
         &[

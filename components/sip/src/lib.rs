@@ -119,4 +119,6 @@ impl Parser for Sip {
 heplake_sdk::export_parser!(Sip);
 
 #[cfg(test)]
+mod shortcut_tests;
+#[cfg(test)]
 mod tests;

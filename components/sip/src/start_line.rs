@@ -82,7 +82,7 @@ impl StartLine {
 
     #[cold]
     #[inline(never)]
-    fn any(text: &Text<'_>, begin: usize) -> Option<Self> {
+    pub(crate) fn any(text: &Text<'_>, begin: usize) -> Option<Self> {
         if !is_token(text.at(begin)) {
             return None;
         }

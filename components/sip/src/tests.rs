@@ -226,6 +226,20 @@ fn keeps_the_top_via_of_a_comma_joined_line() {
 }
 
 #[test]
+fn a_line_counts_until_one_of_its_name_gave_something() {
+    let lines = "From: <>;tag=1\r\nFrom: <sip:h>;tag=2\r\nFrom: a@b\r\nFrom: c@d";
+    let from = [("caller", "-"), ("from_host", "h"), ("from_tag", "1")];
+    check_headers(lines, &from);
+    check_headers(&lines.replace("<sip", "\r\n <sip"), &from);
+    check_headers(&lines.replace("a@", "\r\n a@"), &from);
+    check_headers(
+        "Via: ,x\r\nVia: y;branch=z\r\nv: u",
+        &[("via", "y;branch=z"), ("branch", "z")],
+    );
+    check_headers("To: <>\r\nTo:\r\n t@h", &[("aor", "t@h"), ("callee", "a")]);
+}
+
+#[test]
 fn the_first_of_doubled_headers_that_is_not_empty_counts() {
     check_headers(
         "Call-ID:\r\nCall-ID: one\r\nCall-ID: two\r\nFrom: <sip:a@b>\r\nFrom: <sip:c@d>;tag=x\r\n\

@@ -19,6 +19,14 @@ impl Address {
     /// is so much of it that two would push each other out of the cache.
     #[inline(never)]
     pub(crate) fn parse(text: &Text<'_>, value: Span) -> Self {
+        let (named, open) = Self::bracket(text, value);
+        Self::usual(text, value.from(open)).unwrap_or_else(|| Self::any(text, named, open))
+    }
+
+    /// What is left of a value behind a quoted name, and the place of the bracket in it, or
+    /// its end.
+    #[inline(always)]
+    pub(crate) fn bracket(text: &Text<'_>, value: Span) -> (Span, usize) {
         let named = match text.starts(value, b'"') {
             true => value.from(after_quoted(text, value)),
             false => value,
@@ -28,7 +36,7 @@ impl Address {
             [b' ', b'<'] if named.begin + 1 < named.end => named.begin + 1,
             _ => text.find(named, [b'<']),
         };
-        Self::usual(text, value.from(open)).unwrap_or_else(|| Self::any(text, named, open))
+        (named, open)
     }
 
     /// Reads `<sip:user@host…>` and what follows, unless it is long or odd, by the marks in
@@ -104,11 +112,10 @@ impl Address {
         Some(Self { uri, tag })
     }
 
-    /// Reads what is left of a header's value behind a quoted name; `open` is the place of
-    /// the bracket, or the end.
+    /// Reads what [`bracket`](Self::bracket) found.
     #[cold]
     #[inline(never)]
-    fn any(text: &Text<'_>, named: Span, open: usize) -> Self {
+    pub(crate) fn any(text: &Text<'_>, named: Span, open: usize) -> Self {
         let is_bracketed = open < named.end;
         let uri = match is_bracketed {
             true => named.from(open + 1),

@@ -135,7 +135,7 @@ pub(crate) fn cseq_method(text: &Text<'_>, value: Span) -> Span {
 }
 
 #[inline(never)]
-fn any_cseq_method(text: &Text<'_>, value: Span) -> Span {
+pub(crate) fn any_cseq_method(text: &Text<'_>, value: Span) -> Span {
     let method = text.trimmed_start(value.from(text.find_number_end(value)));
     method.to(text.find_token_end(method))
 }
@@ -167,7 +167,7 @@ pub(crate) fn number(text: &Text<'_>, digits: Span) -> Option<usize> {
 
 #[cold]
 #[inline(never)]
-fn long_number(digits: &[u8]) -> Option<usize> {
+pub(crate) fn long_number(digits: &[u8]) -> Option<usize> {
     std::str::from_utf8(digits).ok()?.parse().ok()
 }
 

@@ -67,7 +67,7 @@ impl Via {
 
     #[cold]
     #[inline(never)]
-    fn any(text: &Text<'_>, value: Span) -> Self {
+    pub(crate) fn any(text: &Text<'_>, value: Span) -> Self {
         const BRANCH: ShortName = ShortName::new(b"branch");
         let top = first_of_list(text, value);
         let first = text.find(top, [b';']);

@@ -9,7 +9,7 @@ use parquet::{
 /// Compresses pages, and keeps what it needs for the next.
 pub(super) enum Codec {
     /// Snappy.
-    Snappy(snap::raw::Encoder),
+    Snappy(Box<snap::raw::Encoder>),
     /// Zstandard, at its own default level.
     Zstd(zstd::bulk::Compressor<'static>),
 }
@@ -21,7 +21,7 @@ impl Codec {
     /// No memory.
     pub(super) fn new(setting: Setting) -> Result<Self, ParquetError> {
         Ok(match setting {
-            Setting::Snappy => Self::Snappy(snap::raw::Encoder::new()),
+            Setting::Snappy => Self::Snappy(Box::new(snap::raw::Encoder::new())),
             Setting::Zstd => {
                 let level = ZstdLevel::default().compression_level();
                 let compressor = zstd::bulk::Compressor::new(level);

@@ -3,7 +3,7 @@
 use heplake_components::shipped;
 use heplake_hep::Hep;
 use heplake_host::{Checked, Engine, Items, Limits, Parse, ParserComponent, ParserSource};
-use heplake_sdk::Cell;
+use heplake_sdk::{Cell, Description, Kind, Parser};
 use heplake_sip::Sip;
 use heplake_tests::{captures, native::NativeParser};
 
@@ -82,8 +82,8 @@ fn prefixes(items: &[Vec<u8>]) -> Vec<Vec<u8>> {
 
 /// What HEP carries in these packets.
 fn payloads(hep: &mut Both, packets: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let describe = heplake_sdk::Parser::describe(&Hep::default());
-    let field = describe
+    let field = Hep::default()
+        .describe()
         .fields
         .iter()
         .position(|field| field.name == "payload")
@@ -122,4 +122,83 @@ fn sip_in_the_sandbox_reads_every_prefix_of_every_payload_as_it_does_natively() 
     );
     let mut sip = both("sip", NativeParser::<Sip>::source());
     sip.parse(&prefixes(&payloads));
+}
+
+/// A cell without regard to where in a batch its item stands.
+#[derive(Debug, PartialEq)]
+enum Value {
+    Null,
+    Number(u64),
+    /// A part of the item, from a place in it on.
+    Part(usize, usize),
+    Made(Vec<u8>),
+}
+
+/// What a parser says of each item of a batch: its verdict, and the values of its rows.
+fn said(
+    parser: &mut dyn Parse,
+    description: &Description,
+    items: &[&Vec<u8>],
+) -> Vec<(u32, Vec<Value>)> {
+    let bytes: Vec<u8> = items.iter().flat_map(|item| item.iter().copied()).collect();
+    let mut starts = vec![0];
+    for item in items {
+        starts.push(starts[starts.len() - 1] + item.len() as u32);
+    }
+    let checked = parser
+        .parse(&Items {
+            bytes: &bytes,
+            ends: &starts[1..],
+            received: &vec![RECEIVED; items.len()],
+            ..Items::default()
+        })
+        .unwrap();
+    let mut said: Vec<(u32, Vec<Value>)> = checked
+        .verdicts()
+        .iter()
+        .map(|verdict| (*verdict, Vec::new()))
+        .collect();
+    for (row, item) in checked.items().iter().enumerate() {
+        let values = description.fields.iter().enumerate().map(|(field, of)| {
+            let cell = checked.cell(row, field);
+            match of.kind {
+                _ if cell.is_null() => Value::Null,
+                Kind::Number | Kind::Real | Kind::Time => Value::Number(cell.0),
+                _ if cell.0 as u32 & Cell::SCRATCH != 0 => {
+                    Value::Made(cell.resolve(&[], checked.scratch()).unwrap().to_vec())
+                }
+                _ => Value::Part(
+                    (cell.0 as u32 - starts[*item as usize]) as usize,
+                    (cell.0 >> 32) as usize,
+                ),
+            }
+        });
+        said[*item as usize].1.extend(values);
+    }
+    said
+}
+
+/// Parsers load words and blocks beyond the end of an item: what stands there, another
+/// sender's packet, must not matter.
+fn hold_that_neighbours_do_not_matter<P: Parser + Send + 'static>(items: &[Vec<u8>]) {
+    let description = P::default().describe();
+    let mut parser = NativeParser::<P>::source().instantiate().unwrap();
+    for items in items.chunks(BATCH) {
+        let forwards: Vec<&Vec<u8>> = items.iter().collect();
+        let backwards: Vec<&Vec<u8>> = items.iter().rev().collect();
+        let first = said(&mut *parser, &description, &forwards);
+        let mut second = said(&mut *parser, &description, &backwards);
+        second.reverse();
+        for ((item, first), second) in items.iter().zip(first).zip(second) {
+            assert_eq!(first, second, "{:?}", String::from_utf8_lossy(item));
+        }
+    }
+}
+
+#[test]
+fn what_is_said_of_a_packet_does_not_depend_on_its_neighbours() {
+    let packets = packets();
+    let mut hep = both("hep", NativeParser::<Hep>::source());
+    hold_that_neighbours_do_not_matter::<Hep>(&prefixes(&packets));
+    hold_that_neighbours_do_not_matter::<Sip>(&prefixes(&payloads(&mut hep, &packets)));
 }

@@ -15,7 +15,6 @@
 mod bounds;
 mod chunk;
 mod codec;
-mod delta;
 mod dictionary;
 mod hybrid;
 mod levels;
@@ -25,7 +24,7 @@ mod schema;
 mod tests;
 
 use self::{
-    chunk::{ChunkOptions, ColumnChunk, Form, PageCodec},
+    chunk::{ChunkOptions, ColumnChunk, PageCodec},
     codec::Codec,
 };
 use crate::{configuration::Compression, rows::TableRows};
@@ -45,10 +44,7 @@ pub const FILE_BYTES_MAX: usize = 256 << 20;
 /// Columns that are asked for by equality: a bloom filter tells that a row group has none.
 const BLOOM_FILTERED: [&str; 4] = ["session_id", "cid", "caller", "callee"];
 /// Columns whose values hardly repeat: a dictionary would be built for nothing.
-const PLAIN: [&str; 3] = ["timestamp", "payload", "data_extra"];
-/// A column whose values rise: each begins as the one before. What it does not share is
-/// chance, which no codec makes smaller.
-const RISING: &str = "uuid";
+const WITHOUT_DICTIONARY: [&str; 4] = ["uuid", "timestamp", "payload", "data_extra"];
 
 /// Why rows could not be written: only a fault of this program, or no memory.
 #[derive(Debug, thiserror::Error)]
@@ -100,19 +96,12 @@ impl DataFileWriter {
         let file = SerializedFileWriter::new(Vec::new(), root, Arc::new(properties.build()))?;
         let columns = stored.iter().enumerate().map(|(index, column)| {
             let name = column.name.as_str();
-            let (form, compression) = match (name, column.column_type) {
-                (RISING, ColumnType::Varchar) => {
-                    (Form::Delta, parquet::basic::Compression::UNCOMPRESSED)
-                }
-                (_, ColumnType::Blob) => (Form::Plain, Codec::named(compression)),
-                _ if PLAIN.contains(&name) => (Form::Plain, Codec::named(compression)),
-                _ => (Form::Index, Codec::named(compression)),
-            };
             let options = ChunkOptions {
                 column_type: column.column_type,
-                form,
+                dictionary: !WITHOUT_DICTIONARY.contains(&name)
+                    && column.column_type != ColumnType::Blob,
                 bloom_filter: BLOOM_FILTERED.contains(&name),
-                compression,
+                compression: Codec::named(compression),
                 rows_max: ROW_GROUP_ROWS_MAX,
             };
             ColumnChunk::new(file.schema_descr().column(index), options)

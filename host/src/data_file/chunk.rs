@@ -2,17 +2,15 @@
 //!
 //! ```text
 //!  values ─┬─▶ dictionary ─▶ indices ─┬─▶ page ─▶ codec ─▶ pages so far ─▶ column chunk
-//!          ├─▶ plain ─────────────────┤
-//!          └─▶ shared beginnings ─────┘
+//!          └─▶ plain ─────────────────┘
 //! ```
 //!
 //! Source: the Apache Parquet format, "Data Pages" (version 1: what every reader takes) and
-//! "Encodings" (PLAIN = 0, DELTA_BYTE_ARRAY = 7, RLE_DICTIONARY = 8).
+//! "Encodings" (PLAIN = 0, RLE_DICTIONARY = 8).
 
 use super::{
     bounds::{Bounds, Order},
     codec::Codec,
-    delta::SharedBeginnings,
     dictionary::{Dictionary, short_key},
     hybrid,
     levels::Levels,
@@ -38,8 +36,8 @@ use parquet::{
 /// Bytes after which a page of plain values is full. It is compressed while it is still in
 /// the second-level cache; Snappy sees no further than 64 KiB anyway.
 const PAGE_BYTES_MAX: usize = 128 << 10;
-/// Values after which a page is full whose values take few bytes.
-const PAGE_VALUES_MAX: usize = 20_000;
+/// Values after which a page of indices is full.
+const PAGE_INDICES_MAX: usize = 20_000;
 /// Bytes of a dictionary. What a reader has to hold to read anything of the chunk.
 const DICTIONARY_BYTES_MAX: usize = 1 << 20;
 /// Values after which a dictionary has to have proved its worth.
@@ -50,22 +48,12 @@ const LEVELS_ROOM: usize = 16;
 /// One in a hundred row groups is read for nothing; halving that doubles the filter.
 const BLOOM_FALSE_POSITIVES: f64 = 0.01;
 
-/// How values stand in a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
-    /// As their places in a dictionary, as long as that is worth it.
-    Index,
-    /// As they are.
-    Plain,
-    /// Text, without what it shares with the one before.
-    Delta,
-}
-
 /// How a column is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ChunkOptions {
     pub(super) column_type: ColumnType,
-    pub(super) form: Form,
+    /// Whether values are looked for in a dictionary first.
+    pub(super) dictionary: bool,
     /// Whether a filter tells which values the chunk does not hold.
     pub(super) bloom_filter: bool,
     pub(super) compression: Compression,
@@ -78,13 +66,12 @@ pub(super) struct ColumnChunk {
     descriptor: ColumnDescPtr,
     options: ChunkOptions,
     width: Width,
-    /// Values of the page in the making, in one of three forms: places in the dictionary,
-    /// the values themselves behind [`LEVELS_ROOM`], or what each does not share.
+    /// Values of the page in the making: their places in the dictionary, or the values
+    /// themselves behind [`LEVELS_ROOM`].
     levels: Levels,
     indices: Vec<u32>,
     plain: Vec<u8>,
-    shared: SharedBeginnings,
-    form: Form,
+    by_index: bool,
     dictionary: Option<Dictionary>,
     bounds: Bounds,
     /// Of all values, once they are not in the dictionary alone.
@@ -109,7 +96,6 @@ struct Counts {
     uncompressed_bytes: usize,
     indexed_pages: i32,
     plain_pages: i32,
-    delta_pages: i32,
 }
 
 impl ColumnChunk {
@@ -130,9 +116,9 @@ impl ColumnChunk {
             levels: Levels::default(),
             indices: Vec::new(),
             plain: vec![0; LEVELS_ROOM],
-            shared: SharedBeginnings::default(),
-            form: options.form,
-            dictionary: (options.form == Form::Index)
+            by_index: options.dictionary,
+            dictionary: options
+                .dictionary
                 .then(|| Dictionary::new(width == Width::Text)),
             bounds: Bounds::new(order),
             filter: None,
@@ -146,7 +132,6 @@ impl ColumnChunk {
         let dictionary = self.dictionary.as_ref();
         self.pages.bytes_written()
             + self.plain.len()
-            + self.shared.size_bytes()
             + self.indices.len() * size_of::<u32>()
             + dictionary.map_or(0, |dictionary| dictionary.plain().len())
     }
@@ -200,11 +185,6 @@ impl ColumnChunk {
         if count.plain_pages > 0 {
             page_stats(PageType::DATA_PAGE, Encoding::PLAIN, count.plain_pages);
         }
-        if count.delta_pages > 0 {
-            encodings = vec![Encoding::DELTA_BYTE_ARRAY, Encoding::RLE];
-            let encoding = Encoding::DELTA_BYTE_ARRAY;
-            page_stats(PageType::DATA_PAGE, encoding, count.delta_pages);
-        }
         let metadata = ColumnChunkMetaData::builder(self.descriptor.clone())
             .set_compression(self.options.compression)
             .set_encodings(encodings)
@@ -224,7 +204,7 @@ impl ColumnChunk {
             column_index: None,
             offset_index: None,
         };
-        self.form = self.options.form;
+        self.by_index = self.options.dictionary;
         if let Some(dictionary) = &mut self.dictionary {
             dictionary.clear();
         }
@@ -285,7 +265,7 @@ impl ColumnChunk {
     /// From here on values are written plain.
     fn retire_dictionary(&mut self, codec: &mut PageCodec) -> Result<(), ParquetError> {
         self.end_page(codec)?;
-        self.form = Form::Plain;
+        self.by_index = false;
         if self.options.bloom_filter {
             self.filter = Some(self.filter_of_dictionary(self.options.rows_max)?);
         }
@@ -302,27 +282,18 @@ impl ColumnChunk {
         self.levels.encode(&mut levels);
         let mut page = std::mem::take(&mut codec.page);
         page.clear();
-        let encoding = match self.form {
-            Form::Index => {
-                let width = self.dictionary.as_ref().map_or(1, Dictionary::index_width);
-                page.extend_from_slice(&levels);
-                page.push(width as u8);
-                hybrid::encode(&self.indices, width, &mut page);
-                self.count.indexed_pages += 1;
-                Encoding::RLE_DICTIONARY
-            }
-            Form::Delta => {
-                page.extend_from_slice(&levels);
-                self.shared.encode(&mut page);
-                self.count.delta_pages += 1;
-                Encoding::DELTA_BYTE_ARRAY
-            }
-            Form::Plain => {
-                self.count.plain_pages += 1;
-                Encoding::PLAIN
-            }
+        let encoding = if self.by_index {
+            let width = self.dictionary.as_ref().map_or(1, Dictionary::index_width);
+            page.extend_from_slice(&levels);
+            page.push(width as u8);
+            hybrid::encode(&self.indices, width, &mut page);
+            self.count.indexed_pages += 1;
+            Encoding::RLE_DICTIONARY
+        } else {
+            self.count.plain_pages += 1;
+            Encoding::PLAIN
         };
-        let whole: &[u8] = if self.form != Form::Plain {
+        let whole: &[u8] = if self.by_index {
             &page
         } else if let Some(begin) = LEVELS_ROOM.checked_sub(levels.len()) {
             // Nothing is moved: the levels go to the room in front of the values.
@@ -334,10 +305,7 @@ impl ColumnChunk {
             &page
         };
         let data_page = Page::DataPage {
-            buf: match self.options.compression {
-                Compression::UNCOMPRESSED => Bytes::copy_from_slice(whole),
-                _ => codec.compress(whole)?,
-            },
+            buf: codec.compress(whole)?,
             num_values: self.levels.count() as u32,
             encoding,
             def_level_encoding: Encoding::RLE,
@@ -352,7 +320,6 @@ impl ColumnChunk {
         self.levels.clear();
         self.indices.clear();
         self.plain.truncate(LEVELS_ROOM);
-        self.shared.clear();
         codec.levels = levels;
         codec.page = page;
         Ok(())
@@ -405,7 +372,7 @@ impl Filling<'_> {
     #[inline]
     fn index(&mut self, index: u32, is_new: bool) {
         self.chunk.indices.push(index);
-        if is_new || self.chunk.indices.len() >= PAGE_VALUES_MAX {
+        if is_new || self.chunk.indices.len() >= PAGE_INDICES_MAX {
             self.indexed(index, is_new);
         }
     }
@@ -422,7 +389,7 @@ impl Filling<'_> {
         if is_new && chunk.dictionary_is_full() {
             let retired = chunk.retire_dictionary(self.codec);
             self.note(retired);
-        } else if chunk.indices.len() >= PAGE_VALUES_MAX {
+        } else if chunk.indices.len() >= PAGE_INDICES_MAX {
             let ended = chunk.end_page(self.codec);
             self.note(ended);
         }
@@ -444,19 +411,6 @@ impl Filling<'_> {
     fn plain(&mut self) {
         if self.chunk.plain.len() >= PAGE_BYTES_MAX {
             let ended = self.chunk.end_page(self.codec);
-            self.note(ended);
-        }
-    }
-
-    fn delta(&mut self, text: &[u8]) {
-        let chunk = &mut *self.chunk;
-        chunk.bounds.text(text);
-        if let Some(filter) = &mut chunk.filter {
-            filter.insert(text);
-        }
-        chunk.shared.push(text);
-        if chunk.shared.len() >= PAGE_VALUES_MAX || chunk.shared.size_bytes() >= PAGE_BYTES_MAX {
-            let ended = chunk.end_page(self.codec);
             self.note(ended);
         }
     }
@@ -503,7 +457,7 @@ impl Values for Filling<'_> {
             Width::Four => &octets[..4],
             Width::Eight | Width::Text => &octets[..],
         };
-        if self.chunk.form == Form::Index {
+        if self.chunk.by_index {
             self.place(Some(number), |value| value.extend_from_slice(octets));
         } else {
             self.chunk.bounds.number(number);
@@ -515,56 +469,43 @@ impl Values for Filling<'_> {
     #[inline]
     fn bytes(&mut self, bytes: &[u8]) {
         self.chunk.levels.present();
-        match self.chunk.form {
-            Form::Index => match (short_key(bytes), &mut self.chunk.dictionary) {
+        if self.chunk.by_index {
+            match (short_key(bytes), &mut self.chunk.dictionary) {
                 (None, Some(dictionary)) => {
                     let place = dictionary.place(bytes);
                     self.index(place.index, place.is_new);
                 }
                 (key, _) => self.place(key, |value| value.extend_from_slice(bytes)),
-            },
-            Form::Plain => {
-                let plain = &mut self.chunk.plain;
-                plain.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
-                let begin = plain.len();
-                plain.extend_from_slice(bytes);
-                self.plain_text(begin);
             }
-            Form::Delta => self.delta(bytes),
+        } else {
+            let plain = &mut self.chunk.plain;
+            plain.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
+            let begin = plain.len();
+            plain.extend_from_slice(bytes);
+            self.plain_text(begin);
         }
     }
 
     #[inline]
     fn made(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        match self.chunk.form {
-            Form::Index => {
-                self.chunk.levels.present();
-                self.place(None, write);
-            }
-            Form::Plain => {
-                self.chunk.levels.present();
-                let plain = &mut self.chunk.plain;
-                let length_at = plain.len();
-                plain.extend_from_slice(&[0; 4]);
-                let begin = plain.len();
-                write(plain);
-                let length = (plain.len() - begin) as u32;
-                plain[length_at..begin].copy_from_slice(&length.to_le_bytes());
-                self.plain_text(begin);
-            }
-            Form::Delta => {
-                let mut text = std::mem::take(&mut self.codec.page);
-                text.clear();
-                write(&mut text);
-                self.bytes(&text);
-                self.codec.page = text;
-            }
+        self.chunk.levels.present();
+        if self.chunk.by_index {
+            self.place(None, write);
+        } else {
+            let plain = &mut self.chunk.plain;
+            let length_at = plain.len();
+            plain.extend_from_slice(&[0; 4]);
+            let begin = plain.len();
+            write(plain);
+            let length = (plain.len() - begin) as u32;
+            plain[length_at..begin].copy_from_slice(&length.to_le_bytes());
+            self.plain_text(begin);
         }
     }
 
     #[inline]
     fn keyed(&mut self, key: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.chunk.form == Form::Index {
+        if self.chunk.by_index {
             self.chunk.levels.present();
             // No length of a short value is 255: these keys are apart from those.
             self.place(Some(u64::from(key) | 0xff << 56), write);

@@ -24,13 +24,13 @@ pub(super) fn encode(values: &[u32], width: u32, out: &mut Vec<u8>) {
         // What is packed comes in whole groups: the run completes the last one.
         let completing = (at - packed_from).next_multiple_of(GROUP) - (at - packed_from);
         if run >= completing + GROUP {
-            groups(&values[packed_from..at + completing], width, out);
+            pack(&values[packed_from..at + completing], width, out);
             repeat(value, run - completing, width, out);
             packed_from = at + run;
         }
         at += run;
     }
-    groups(&values[packed_from..], width, out);
+    pack(&values[packed_from..], width, out);
 }
 
 /// Appends a run of one value.
@@ -40,16 +40,12 @@ pub(super) fn repeat(value: u32, count: usize, width: u32, out: &mut Vec<u8>) {
     out.extend_from_slice(&value.to_le_bytes()[..octets]);
 }
 
-/// Appends values one by one.
-fn groups(values: &[u32], width: u32, out: &mut Vec<u8>) {
-    if !values.is_empty() {
-        varint((values.len().div_ceil(GROUP) as u64) << 1 | 1, out);
-        pack(values, width, out);
+/// Appends values one by one; the last group is filled up with zeroes, which readers skip.
+fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
     }
-}
-
-/// Appends the bits of values; the last group is filled up with zeroes, which readers skip.
-pub(super) fn pack(values: &[u32], width: u32, out: &mut Vec<u8>) {
+    varint((values.len().div_ceil(GROUP) as u64) << 1 | 1, out);
     for group in values.chunks(GROUP) {
         let end = out.len() + width as usize;
         let (mut word, mut bits) = (0u64, 0);
@@ -74,7 +70,7 @@ pub(super) fn packed_bits(octets: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a number in groups of seven bits, least significant first (ULEB128).
-pub(super) fn varint(mut number: u64, out: &mut Vec<u8>) {
+fn varint(mut number: u64, out: &mut Vec<u8>) {
     while number >= 0x80 {
         out.push(number as u8 | 0x80);
         number >>= 7;

@@ -178,7 +178,7 @@ impl Committer {
                     record_count: file.sealed.record_count,
                     file_size_bytes: file.sealed.bytes.len() as u64,
                 });
-                contents.push(file.sealed.bytes.into());
+                contents.push(file.sealed.bytes);
                 tables.entry(file.table.name.clone()).or_insert(file.table);
             }
         }

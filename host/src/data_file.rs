@@ -19,6 +19,7 @@ mod dictionary;
 mod hybrid;
 mod levels;
 mod schema;
+mod spare;
 
 #[cfg(test)]
 mod tests;
@@ -26,12 +27,19 @@ mod tests;
 use self::{
     chunk::{ChunkOptions, ColumnChunk, PageCodec},
     codec::Codec,
+    spare::Spare,
 };
 use crate::{configuration::Compression, rows::TableRows};
+use bytes::Bytes;
 use heplake_format::{Column, ColumnType, ComponentDigest, EdgeName, Sequence, Table};
 use parquet::{
     errors::ParquetError,
-    file::{metadata::KeyValue, properties::WriterProperties, writer::SerializedFileWriter},
+    file::{
+        metadata::KeyValue,
+        properties::{WriterProperties, WriterPropertiesPtr},
+        writer::SerializedFileWriter,
+    },
+    schema::types::TypePtr,
 };
 use std::sync::Arc;
 
@@ -54,12 +62,18 @@ pub struct DataFileError {
     source: ParquetError,
 }
 
-/// Rows of one table and date on their way to a file.
+/// Rows of one table and date on their way to a file, and to the file after it: memory that
+/// has been written to is kept, since what the kernel takes to hand out new memory is a
+/// tenth of what a row costs.
 pub struct DataFileWriter {
     table: Table,
+    schema: TypePtr,
+    properties: WriterPropertiesPtr,
     columns: Vec<ColumnChunk>,
     codec: PageCodec,
-    file: SerializedFileWriter<Vec<u8>>,
+    /// Begun with its first row group.
+    file: Option<SerializedFileWriter<Vec<u8>>>,
+    spare: Spare,
     group_rows: usize,
     record_count: u64,
 }
@@ -67,8 +81,8 @@ pub struct DataFileWriter {
 /// A whole Parquet file in memory.
 #[derive(Debug)]
 pub struct SealedFile {
-    /// Its bytes.
-    pub bytes: Vec<u8>,
+    /// Its bytes. Once nobody has them any more, their memory is the writer's again.
+    pub bytes: Bytes,
     /// Its rows.
     pub record_count: u64,
 }
@@ -92,8 +106,6 @@ impl DataFileWriter {
         let properties = WriterProperties::builder()
             .set_created_by(concat!("heplake ", env!("CARGO_PKG_VERSION")).into())
             .set_offset_index_disabled(true);
-        let root = schema.root_schema_ptr();
-        let file = SerializedFileWriter::new(Vec::new(), root, Arc::new(properties.build()))?;
         let columns = stored.iter().enumerate().map(|(index, column)| {
             let name = column.name.as_str();
             let options = ChunkOptions {
@@ -104,13 +116,16 @@ impl DataFileWriter {
                 compression: Codec::named(compression),
                 rows_max: ROW_GROUP_ROWS_MAX,
             };
-            ColumnChunk::new(file.schema_descr().column(index), options)
+            ColumnChunk::new(schema.column(index), options)
         });
         Ok(Self {
             table: table.clone(),
             columns: columns.collect(),
+            schema: schema.root_schema_ptr(),
+            properties: Arc::new(properties.build()),
             codec: PageCodec::new(Codec::new(compression)?),
-            file,
+            file: None,
+            spare: Spare::default(),
             group_rows: 0,
             record_count: 0,
         })
@@ -122,7 +137,7 @@ impl DataFileWriter {
         &self.table
     }
 
-    /// Rows so far.
+    /// Rows of the file so far.
     #[must_use]
     pub fn record_count(&self) -> u64 {
         self.record_count
@@ -131,7 +146,8 @@ impl DataFileWriter {
     /// Whether the file has the size that it should have.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.file.bytes_written() + self.group_bytes() >= FILE_BYTES_MAX
+        let written = self.file.as_ref().map_or(0, |file| file.bytes_written());
+        written + self.group_bytes() >= FILE_BYTES_MAX
     }
 
     fn group_bytes(&self) -> usize {
@@ -168,22 +184,37 @@ impl DataFileWriter {
         if self.group_rows == 0 {
             return Ok(());
         }
-        let mut group = self.file.next_row_group()?;
+        let mut file = self.take_file()?;
+        let mut group = file.next_row_group()?;
         for column in &mut self.columns {
-            let (chunk, close) = column.close(&mut self.codec)?;
-            group.append_column(&chunk, close)?;
+            column.close(&mut self.codec, |pages, close| {
+                group.append_column(pages, close)
+            })?;
         }
         group.close()?;
+        self.file = Some(file);
         self.group_rows = 0;
         Ok(())
     }
 
-    /// Ends the file, and says in it who made it.
+    /// The file that is open, or one that is begun.
+    fn take_file(&mut self) -> Result<SerializedFileWriter<Vec<u8>>, ParquetError> {
+        match self.file.take() {
+            Some(file) => Ok(file),
+            None => SerializedFileWriter::new(
+                self.spare.take(),
+                self.schema.clone(),
+                self.properties.clone(),
+            ),
+        }
+    }
+
+    /// Ends the file, says in it who made it, and begins the next.
     ///
     /// # Errors
     /// Only a fault of this program.
     pub fn seal(
-        mut self,
+        &mut self,
         edge: &EdgeName,
         sequence: Sequence,
         components: &[ComponentDigest],
@@ -192,18 +223,24 @@ impl DataFileWriter {
             .iter()
             .map(|c| format!("{}@{} sha256:{}", c.name, c.version, c.digest))
             .collect();
-        for (key, value) in [
+        let says = [
             ("heplake.edge", edge.to_string()),
             ("heplake.sequence", sequence.0.to_string()),
             ("heplake.components", made_by.join("\n")),
-        ] {
-            self.file
-                .append_key_value_metadata(KeyValue::new(key.into(), value));
+        ];
+        self.end_file(says)
+            .map_err(|source| failed(&self.table, source))
+    }
+
+    fn end_file(&mut self, says: [(&str, String); 3]) -> Result<SealedFile, ParquetError> {
+        self.end_group()?;
+        let mut file = self.take_file()?;
+        for (key, value) in says {
+            file.append_key_value_metadata(KeyValue::new(key.into(), value));
         }
-        let bytes = self.end_group().and_then(|()| self.file.into_inner());
         Ok(SealedFile {
-            bytes: bytes.map_err(|source| failed(&self.table, source))?,
-            record_count: self.record_count,
+            bytes: self.spare.lend(file.into_inner()?),
+            record_count: std::mem::take(&mut self.record_count),
         })
     }
 }

@@ -216,6 +216,9 @@ impl Worker {
 }
 
 /// The data files that a worker has open, and those that are full.
+///
+/// A writer that had rows stays when its file is sealed: the next rows most likely go where
+/// the last went, and find its memory there.
 struct Files {
     edge: EdgeName,
     compression: Compression,
@@ -242,6 +245,9 @@ impl Files {
         if writer.is_full() {
             self.close(&key);
         } else if self.open.len() > OPEN_FILES_MAX {
+            self.open.retain(|_, writer| writer.record_count() > 0);
+        }
+        if self.open.len() > OPEN_FILES_MAX {
             let fullest = self
                 .open
                 .iter()
@@ -260,19 +266,17 @@ impl Files {
     }
 
     fn seal(&mut self, sequence: Sequence) -> Result<Vec<WorkedFile>, WorkerError> {
-        let open = std::mem::take(&mut self.open);
-        let full = std::mem::take(&mut self.full);
-        let all = full
-            .into_iter()
-            .chain(open.into_iter().map(|((_, date), file)| (date, file)));
+        self.open.retain(|_, writer| writer.record_count() > 0);
+        let mut full = std::mem::take(&mut self.full);
+        let full = full.iter_mut().map(|(date, writer)| (*date, writer));
+        let open = self.open.iter_mut();
+        let all = full.chain(open.map(|((_, date), writer)| (*date, writer)));
         let mut files = Vec::new();
         for (date, writer) in all {
-            let table = writer.table().clone();
-            let sealed = writer.seal(&self.edge, sequence, &self.components)?;
             files.push(WorkedFile {
-                table,
+                table: writer.table().clone(),
                 date,
-                sealed,
+                sealed: writer.seal(&self.edge, sequence, &self.components)?,
             });
         }
         Ok(files)

@@ -5,7 +5,6 @@ use arrow::{
     array::{ArrayRef, RecordBatch},
     datatypes::{DataType, Field, Schema},
 };
-use bytes::Bytes;
 use clap::Parser as _;
 use heplake_components::shipped;
 use heplake_format::{EdgeName, Sequence, Table, TableName};
@@ -88,6 +87,7 @@ fn main() -> Result<(), Failed> {
                 false,
                 1,
             )?,
+            files: BTreeMap::new(),
             rounds: Vec::new(),
         },
         Side {
@@ -96,6 +96,7 @@ fn main() -> Result<(), Failed> {
             parser: NativeParser::<heplake_sip::Sip>::source().instantiate()?,
             router: NativeRouter::<heplake_sip_router::SipRouter>::source().instantiate()?,
             pipeline: native::pipeline(1),
+            files: BTreeMap::new(),
             rounds: Vec::new(),
         },
     ];
@@ -149,6 +150,8 @@ struct Side {
     parser: Box<dyn Parse>,
     router: Box<dyn Route>,
     pipeline: Pipeline,
+    /// Kept from round to round, as a worker keeps them from commit to commit.
+    files: BTreeMap<TableName, DataFileWriter>,
     rounds: Vec<Round>,
 }
 
@@ -220,7 +223,7 @@ impl Side {
     ) -> Result<(Round, Vec<(Table, SealedFile)>), Failed> {
         let edge: EdgeName = "bench".parse()?;
         let mut round = Round::default();
-        let mut files: BTreeMap<TableName, DataFileWriter> = BTreeMap::new();
+        let files = &mut self.files;
         for batch in batches {
             // A worker's packets have just been received: they are in a cache.
             let batch = batch.clone();
@@ -243,7 +246,7 @@ impl Side {
         let sealing = Instant::now();
         let components = self.pipeline.components();
         let mut sealed = Vec::new();
-        for file in files.into_values() {
+        for file in files.values_mut() {
             let table = file.table().clone();
             sealed.push((table, file.seal(&edge, Sequence::FIRST, &components)?));
         }
@@ -338,7 +341,7 @@ fn duckdb_path(
 ) -> Result<(), Failed> {
     let mut tables = Vec::new();
     for (table, file) in side.files(batches)?.1 {
-        let batches = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file.bytes))?
+        let batches = ParquetRecordBatchReaderBuilder::try_new(file.bytes)?
             .with_batch_size(BATCH_PACKETS_MAX)
             .build()?;
         let dated = batches.map(|rows| with_date(&rows?, TIME_US));

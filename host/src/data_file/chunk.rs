@@ -28,10 +28,12 @@ use parquet::{
     errors::ParquetError,
     file::{
         metadata::{ColumnChunkMetaData, PageEncodingStats},
+        reader::{ChunkReader, Length},
         writer::{SerializedPageWriter, TrackedWrite},
     },
     schema::types::ColumnDescPtr,
 };
+use std::io::{Chain, Read as _};
 
 /// Bytes after which a page of plain values is full. It is compressed while it is still in
 /// the second-level cache; Snappy sees no further than 64 KiB anyway.
@@ -145,23 +147,26 @@ impl ColumnChunk {
         }
     }
 
-    /// Ends the chunk, and begins the next.
+    /// Ends the chunk, hands it to `append`, and begins the next in the same memory.
     ///
     /// # Errors
     /// Only a fault of this program.
     pub(super) fn close(
         &mut self,
         codec: &mut PageCodec,
-    ) -> Result<(Bytes, ColumnCloseResult), ParquetError> {
+        append: impl FnOnce(&ClosedPages<'_>, ColumnCloseResult) -> Result<(), ParquetError>,
+    ) -> Result<(), ParquetError> {
         self.end_page(codec)?;
-        let pages = std::mem::replace(&mut self.pages, TrackedWrite::new(Vec::new()));
-        let mut chunk = pages.into_inner()?;
-        let mut data_page_offset = 0;
+        let mut dictionary_page = Vec::new();
         if self.count.indexed_pages > 0 {
-            let with_dictionary = self.dictionary_page(codec)?;
-            data_page_offset = with_dictionary.len();
-            chunk = [with_dictionary, chunk].concat();
+            dictionary_page = self.dictionary_page(codec)?;
         }
+        let pages = std::mem::replace(&mut self.pages, TrackedWrite::new(Vec::new()));
+        let mut pages = pages.into_inner()?;
+        let closed = ClosedPages {
+            dictionary: &dictionary_page,
+            data: &pages,
+        };
         let filter = self.bloom_filter()?;
         let count = std::mem::take(&mut self.count);
         let mut encodings = vec![Encoding::PLAIN, Encoding::RLE];
@@ -190,26 +195,29 @@ impl ColumnChunk {
             .set_encodings(encodings)
             .set_page_encoding_stats(stats)
             .set_num_values(count.values as i64)
-            .set_total_compressed_size(chunk.len() as i64)
+            .set_total_compressed_size(closed.len() as i64)
             .set_total_uncompressed_size(count.uncompressed_bytes as i64)
             .set_dictionary_page_offset((count.indexed_pages > 0).then_some(0))
-            .set_data_page_offset(data_page_offset as i64)
+            .set_data_page_offset(dictionary_page.len() as i64)
             .set_statistics(self.bounds.statistics(count.nulls))
             .build()?;
         let close = ColumnCloseResult {
-            bytes_written: chunk.len() as u64,
+            bytes_written: closed.len(),
             rows_written: count.values as u64,
             metadata,
             bloom_filter: filter,
             column_index: None,
             offset_index: None,
         };
+        append(&closed, close)?;
+        pages.clear();
+        self.pages = TrackedWrite::new(pages);
         self.by_index = self.options.dictionary;
         if let Some(dictionary) = &mut self.dictionary {
             dictionary.clear();
         }
         self.bounds.clear();
-        Ok((chunk.into(), close))
+        Ok(())
     }
 
     fn dictionary_page(&mut self, codec: &mut PageCodec) -> Result<Vec<u8>, ParquetError> {
@@ -323,6 +331,45 @@ impl ColumnChunk {
         codec.levels = levels;
         codec.page = page;
         Ok(())
+    }
+}
+
+/// The pages of a column chunk that is at its end.
+pub(super) struct ClosedPages<'a> {
+    dictionary: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> ClosedPages<'a> {
+    fn rest(&self, start: u64) -> (&'a [u8], &'a [u8]) {
+        let start = usize::try_from(start).unwrap_or(usize::MAX);
+        let in_data = start.saturating_sub(self.dictionary.len());
+        (
+            self.dictionary.get(start..).unwrap_or_default(),
+            self.data.get(in_data..).unwrap_or_default(),
+        )
+    }
+}
+
+impl Length for ClosedPages<'_> {
+    fn len(&self) -> u64 {
+        (self.dictionary.len() + self.data.len()) as u64
+    }
+}
+
+impl<'a> ChunkReader for ClosedPages<'a> {
+    type T = Chain<&'a [u8], &'a [u8]>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        let (dictionary, data) = self.rest(start);
+        Ok(dictionary.chain(data))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        let mut bytes = Vec::new();
+        let mut rest = self.get_read(start)?.take(length as u64);
+        rest.read_to_end(&mut bytes)?;
+        Ok(bytes.into())
     }
 }
 

@@ -91,7 +91,6 @@ fn file(columns: &[Vec<Value>], compression: Compression, group: usize) -> Bytes
         .seal(&edge, Sequence::FIRST, &[])
         .unwrap()
         .bytes
-        .into()
 }
 
 fn read(file: Bytes) -> (RecordBatch, ParquetMetaData) {

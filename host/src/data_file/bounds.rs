@@ -72,10 +72,11 @@ impl Bounds {
             self.text = Some(both);
             return;
         };
-        if (head, is_longer) < (least.head.as_slice(), least.is_longer) {
-            least.set(start, head, is_longer);
-        } else if (head, is_longer) > (greatest.head.as_slice(), greatest.is_longer) {
+        // The greatest first: UUIDs only rise, and are not compared twice then.
+        if (head, is_longer) > (greatest.head.as_slice(), greatest.is_longer) {
             greatest.set(start, head, is_longer);
+        } else if (head, is_longer) < (least.head.as_slice(), least.is_longer) {
+            least.set(start, head, is_longer);
         }
     }
 

@@ -4,6 +4,7 @@ use super::{
     address, json,
     origin::{Found, Origin, Row, is_utf8},
     plan::{ColumnPlan, HostField, MemberPlan, Source, TablePlan},
+    uuid,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use heplake_format::{ColumnType, PartitionDate};
@@ -96,11 +97,7 @@ impl TableRows<'_> {
 
     fn host_text(&self, field: HostField, row: &Row, to: &mut impl Values) {
         match (field, self.origin.refusal(row)) {
-            (HostField::Uuid, _) => {
-                let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-                row.uuid.hyphenated().encode_lower(&mut text);
-                to.bytes(&text);
-            }
+            (HostField::Uuid, _) => to.bytes(&uuid::text(row.uuid)),
             (HostField::PeerIp, _) => match self.origin.peer(row) {
                 Some(peer) => to.made(|out| address::write_peer(peer.ip(), out)),
                 None => to.null(),

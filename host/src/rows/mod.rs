@@ -13,6 +13,7 @@ mod column;
 mod json;
 mod origin;
 mod plan;
+mod uuid;
 
 pub use column::{TableRows, Values};
 pub use origin::{NONE, Origin, Refusal, Row, Space};

@@ -169,8 +169,13 @@ impl DataFileWriter {
     }
 
     fn encode(&mut self, rows: &TableRows<'_>) -> Result<(), ParquetError> {
-        for (index, column) in self.columns.iter_mut().enumerate() {
-            let mut filling = column.filling(&mut self.codec);
+        for index in 0..self.columns.len() {
+            let (before, from) = self.columns.split_at_mut(index);
+            let Some(column) = from.first_mut() else {
+                break;
+            };
+            let like = rows.like(index).and_then(|like| before.get(like));
+            let mut filling = column.filling(&mut self.codec, like, rows.len());
             rows.fill(index, &mut filling);
             filling.end()?;
         }

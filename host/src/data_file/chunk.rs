@@ -72,6 +72,10 @@ pub(super) struct ColumnChunk {
     /// themselves behind [`LEVELS_ROOM`].
     levels: Levels,
     indices: Vec<u32>,
+    /// Where the indices of the last rows begin.
+    last_from: usize,
+    /// By the index of a value of the column that this one is like, its index here.
+    like: Vec<u32>,
     plain: Vec<u8>,
     by_index: bool,
     dictionary: Option<Dictionary>,
@@ -117,6 +121,8 @@ impl ColumnChunk {
             width,
             levels: Levels::default(),
             indices: Vec::new(),
+            last_from: 0,
+            like: Vec::new(),
             plain: vec![0; LEVELS_ROOM],
             by_index: options.dictionary,
             dictionary: options
@@ -138,13 +144,28 @@ impl ColumnChunk {
             + dictionary.map_or(0, |dictionary| dictionary.plain().len())
     }
 
-    /// Where values are put.
-    pub(super) fn filling<'a>(&'a mut self, codec: &'a mut PageCodec) -> Filling<'a> {
+    /// Where the values of so many rows are put. `like` is the column that it may have values
+    /// in common with, which has its own of these rows.
+    pub(super) fn filling<'a>(
+        &'a mut self,
+        codec: &'a mut PageCodec,
+        like: Option<&'a Self>,
+        rows: usize,
+    ) -> Filling<'a> {
+        self.last_from = self.indices.len();
         Filling {
             chunk: self,
             codec,
+            like: like.map_or(&[], |like| like.last_indices(rows)),
             failed: None,
         }
+    }
+
+    /// The indices of the last rows, if all of them have one and stand in one page.
+    fn last_indices(&self, rows: usize) -> &[u32] {
+        let last = self.indices.get(self.last_from..);
+        last.filter(|last| self.by_index && last.len() == rows)
+            .unwrap_or_default()
     }
 
     /// Ends the chunk, hands it to `append`, and begins the next in the same memory.
@@ -213,6 +234,7 @@ impl ColumnChunk {
         pages.clear();
         self.pages = TrackedWrite::new(pages);
         self.by_index = self.options.dictionary;
+        self.like.clear();
         if let Some(dictionary) = &mut self.dictionary {
             dictionary.clear();
         }
@@ -399,10 +421,15 @@ impl PageCodec {
     }
 }
 
+/// Not the index of a value: a dictionary has fewer.
+const NO_INDEX: u32 = u32::MAX;
+
 /// A column chunk while values are put into it.
 pub(super) struct Filling<'a> {
     chunk: &'a mut ColumnChunk,
     codec: &'a mut PageCodec,
+    /// For each row, the index of the value in the column that this one is like.
+    like: &'a [u32],
     failed: Option<ParquetError>,
 }
 
@@ -531,6 +558,30 @@ impl Values for Filling<'_> {
             plain.extend_from_slice(bytes);
             self.plain_text(begin);
         }
+    }
+
+    #[inline]
+    fn like(&mut self, row: usize, bytes: &[u8]) {
+        let chunk = &mut *self.chunk;
+        let (Some(&other), Some(dictionary)) = (self.like.get(row), &mut chunk.dictionary) else {
+            return self.bytes(bytes);
+        };
+        if !chunk.by_index {
+            return self.bytes(bytes);
+        }
+        chunk.levels.present();
+        let other = other as usize;
+        if let Some(&index) = chunk.like.get(other)
+            && index != NO_INDEX
+        {
+            return self.index(index, false);
+        }
+        let place = dictionary.place(bytes);
+        if other >= chunk.like.len() {
+            chunk.like.resize(other + 1, NO_INDEX);
+        }
+        chunk.like[other] = place.index;
+        self.index(place.index, place.is_new);
     }
 
     #[inline]

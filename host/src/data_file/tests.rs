@@ -16,6 +16,7 @@ use parquet::{
     },
 };
 use proptest::prelude::*;
+use std::ops::Range;
 
 /// A value of a column as the test knows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,19 +28,23 @@ enum Value {
     Made(Vec<u8>),
     /// Four octets as text.
     Keyed(u32),
+    /// Text that the column `session_id` has in the same row.
+    Like(Vec<u8>),
 }
 
 impl Value {
     fn text(&self) -> Option<Vec<u8>> {
         match self {
             Self::Null | Self::Number(_) => None,
-            Self::Text(text) | Self::Made(text) => Some(text.clone()),
+            Self::Text(text) | Self::Made(text) | Self::Like(text) => Some(text.clone()),
             Self::Keyed(key) => Some(key.to_string().into_bytes()),
         }
     }
 }
 
-const TYPES: [(&str, ColumnType); 8] = [
+/// Columns of text that are written by index.
+const INDEXED: [usize; 2] = [2, 8];
+const TYPES: [(&str, ColumnType); 9] = [
     ("uuid", ColumnType::Varchar),
     ("timestamp", ColumnType::Timestamp),
     ("session_id", ColumnType::Varchar),
@@ -48,6 +53,7 @@ const TYPES: [(&str, ColumnType); 8] = [
     ("real", ColumnType::Double),
     ("payload", ColumnType::Blob),
     ("data_extra", ColumnType::Json),
+    ("cid", ColumnType::Varchar),
 ];
 
 fn table() -> Table {
@@ -61,36 +67,49 @@ fn table() -> Table {
     }
 }
 
+/// Rows that are handed to a writer at once.
+const BATCH: usize = 700;
+
 /// Writes columns in row groups of so many rows, and seals the file.
 fn file(columns: &[Vec<Value>], compression: Compression, group: usize) -> Bytes {
     let mut writer = DataFileWriter::new(&table(), compression).unwrap();
+    write(&mut writer, columns, group);
+    let edge = "here".parse().unwrap();
+    writer.seal(&edge, Sequence::FIRST, &[]).unwrap().bytes
+}
+
+fn write(writer: &mut DataFileWriter, columns: &[Vec<Value>], group: usize) {
     let rows = columns[0].len();
     for from in (0..rows).step_by(group.max(1)) {
         let until = (from + group).min(rows);
-        for (chunk, values) in writer.columns.iter_mut().zip(columns) {
-            let mut filling = chunk.filling(&mut writer.codec);
-            for value in &values[from..until] {
-                match value {
-                    Value::Null => filling.null(),
-                    Value::Number(number) => filling.number(*number),
-                    Value::Text(text) => filling.bytes(text),
-                    Value::Made(text) => filling.made(|out| out.extend_from_slice(text)),
-                    Value::Keyed(key) => filling.keyed(*key, |out| {
-                        out.extend_from_slice(key.to_string().as_bytes());
-                    }),
-                }
-            }
-            filling.end().unwrap();
+        for from in (from..until).step_by(BATCH) {
+            write_batch(writer, columns, from..until.min(from + BATCH));
         }
-        writer.group_rows += until - from;
-        writer.record_count += (until - from) as u64;
         writer.end_group().unwrap();
     }
-    let edge = "here".parse().unwrap();
-    writer
-        .seal(&edge, Sequence::FIRST, &[])
-        .unwrap()
-        .bytes
+}
+
+fn write_batch(writer: &mut DataFileWriter, columns: &[Vec<Value>], rows: Range<usize>) {
+    for (index, values) in columns.iter().enumerate() {
+        let (before, chunk) = writer.columns.split_at_mut(index);
+        let like = (index == INDEXED[1]).then(|| &before[INDEXED[0]]);
+        let mut filling = chunk[0].filling(&mut writer.codec, like, rows.len());
+        for (row, value) in values[rows.clone()].iter().enumerate() {
+            match value {
+                Value::Null => filling.null(),
+                Value::Number(number) => filling.number(*number),
+                Value::Text(text) => filling.bytes(text),
+                Value::Like(text) => filling.like(row, text),
+                Value::Made(text) => filling.made(|out| out.extend_from_slice(text)),
+                Value::Keyed(key) => filling.keyed(*key, |out| {
+                    out.extend_from_slice(key.to_string().as_bytes());
+                }),
+            }
+        }
+        filling.end().unwrap();
+    }
+    writer.group_rows += rows.len();
+    writer.record_count += rows.len() as u64;
 }
 
 fn read(file: Bytes) -> (RecordBatch, ParquetMetaData) {
@@ -160,7 +179,7 @@ fn hold(columns: &[Vec<Value>], file: Bytes, group: usize) {
                 assert!(greatest.as_slice() <= max);
             }
             let filter = column.bloom_filter_offset().is_some();
-            assert_eq!(filter, TYPES[index].0 == "session_id");
+            assert_eq!(filter, INDEXED.contains(&index));
         }
     }
 }
@@ -183,7 +202,7 @@ fn numbers(most: u64) -> impl Strategy<Value = Value> {
     ]
 }
 
-fn row() -> impl Strategy<Value = [Value; 8]> {
+fn row() -> impl Strategy<Value = [Value; 9]> {
     let bytes = prop_oneof![
         Just(Value::Null),
         prop::collection::vec(any::<u8>(), 0..80).prop_map(Value::Text),
@@ -197,11 +216,20 @@ fn row() -> impl Strategy<Value = [Value; 8]> {
         numbers(u64::MAX - 1),
         bytes,
         texts(),
+        prop::option::of(texts()),
     )
-        .prop_map(|(a, b, c, d, e, f, g, h)| [a, b, c, d, e, f, g, h])
+        .prop_map(|(a, b, c, d, e, f, g, h, i)| {
+            let i = i.unwrap_or_else(|| like(&c));
+            [a, b, c, d, e, f, g, h, i]
+        })
 }
 
-fn columns(rows: &[[Value; 8]]) -> Vec<Vec<Value>> {
+/// The value of a column that has what `other` is.
+fn like(other: &Value) -> Value {
+    other.text().map_or(Value::Null, Value::Like)
+}
+
+fn columns(rows: &[[Value; 9]]) -> Vec<Vec<Value>> {
     let column = |index: usize| rows.iter().map(|row| row[index].clone()).collect();
     (0..TYPES.len()).map(column).collect()
 }
@@ -219,16 +247,40 @@ proptest! {
     }
 }
 
+#[test]
+fn a_writer_writes_the_next_file_as_it_wrote_the_first() {
+    let columns = many(3_000, |row| {
+        Value::Text(format!("call-{}@example.net", row / 8).into_bytes())
+    });
+    let mut writer = DataFileWriter::new(&table(), Compression::Snappy).unwrap();
+    let edge = "here".parse().unwrap();
+    let mut files = Vec::new();
+    for of in 0..3 {
+        write(&mut writer, &columns, 2_000);
+        let sealed = writer.seal(&edge, Sequence::FIRST, &[]).unwrap();
+        assert_eq!(sealed.record_count, 3_000);
+        assert_eq!(writer.record_count(), 0);
+        hold(&columns, sealed.bytes.clone(), 2_000);
+        // The first is still there when the second is written, and gone before the third.
+        files.push(sealed.bytes);
+        if of == 1 {
+            assert!(files.iter().all(|file| *file == files[0]));
+            files.clear();
+        }
+    }
+}
+
 /// Many rows, made by a rule: text by `text`, the rest counted.
 fn many(rows: usize, text: impl Fn(usize) -> Value) -> Vec<Vec<Value>> {
-    let rows: Vec<[Value; 8]> = (0..rows)
+    let rows: Vec<[Value; 9]> = (0..rows)
         .map(|row| {
             let number = || match row % 7 {
                 0 => Value::Null,
                 _ => Value::Number(row as u64 % 1000),
             };
             let (a, b, c, d) = (text(row), text(row), text(row), text(row));
-            [a, number(), b, number(), number(), number(), c, d]
+            let e = like(&b);
+            [a, number(), b, number(), number(), number(), c, d, e]
         })
         .collect();
     columns(&rows)
@@ -272,10 +324,12 @@ fn values_that_do_not_repeat_leave_the_dictionary_after_a_trial() {
         Value::Made(format!("call-{row}@example.net").into_bytes())
     });
     let file = file(&columns, Compression::Snappy, 20_000);
-    assert_eq!(
-        encodings(file.clone(), "session_id"),
-        [Encoding::RLE_DICTIONARY, Encoding::PLAIN]
-    );
+    for column in ["session_id", "cid"] {
+        assert_eq!(
+            encodings(file.clone(), column),
+            [Encoding::RLE_DICTIONARY, Encoding::PLAIN]
+        );
+    }
     hold(&columns, file, 20_000);
 }
 
@@ -286,10 +340,12 @@ fn a_dictionary_that_grows_too_large_is_left() {
         Value::Text(format!("{:0400}", row / 2 % 4000).into_bytes())
     });
     let file = file(&columns, Compression::Snappy, 12_000);
-    assert_eq!(
-        encodings(file.clone(), "session_id"),
-        [Encoding::RLE_DICTIONARY, Encoding::PLAIN]
-    );
+    for column in ["session_id", "cid"] {
+        assert_eq!(
+            encodings(file.clone(), column),
+            [Encoding::RLE_DICTIONARY, Encoding::PLAIN]
+        );
+    }
     hold(&columns, file, 12_000);
 }
 

@@ -285,6 +285,9 @@ impl Values for Texts {
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.push(Some(String::from_utf8_lossy(bytes).into()));
     }
+    fn like(&mut self, _: usize, bytes: &[u8]) {
+        self.bytes(bytes);
+    }
     fn made(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut made = Vec::new();
         write(&mut made);

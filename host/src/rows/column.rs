@@ -18,6 +18,8 @@ pub trait Values {
     fn number(&mut self, number: u64);
     /// Text or bytes.
     fn bytes(&mut self, bytes: &[u8]);
+    /// The bytes that the column has in this row which it may be like.
+    fn like(&mut self, row: usize, bytes: &[u8]);
     /// Text that `write` appends to what it is handed, and changes nothing before.
     fn made(&mut self, write: impl FnOnce(&mut Vec<u8>));
     /// Text that `key` determines: one key always makes the same. `write` may not be called
@@ -57,7 +59,7 @@ impl TableRows<'_> {
             return;
         };
         match plan.column.column_type {
-            ColumnType::Varchar => self.texts(&plan.from, to),
+            ColumnType::Varchar => self.texts(plan, to),
             ColumnType::Blob => self.blobs(&plan.from, to),
             ColumnType::Json => self.objects(plan, to),
             ColumnType::Timestamp => self.times(&plan.from, to),
@@ -68,9 +70,16 @@ impl TableRows<'_> {
         }
     }
 
-    fn texts(&self, from: &[Source], to: &mut impl Values) {
-        for row in self.rows {
-            match self.origin.find(from, row) {
+    /// The column before this one that it may have values in common with.
+    #[must_use]
+    pub fn like(&self, column: usize) -> Option<usize> {
+        let (like, _) = self.plan.columns.get(column)?.like.as_ref()?;
+        Some(*like)
+    }
+
+    fn texts(&self, plan: &ColumnPlan, to: &mut impl Values) {
+        for (index, row) in self.rows.iter().enumerate() {
+            match self.origin.find(&plan.from, row) {
                 Found::Null => to.null(),
                 Found::Bytes {
                     bytes,
@@ -83,10 +92,14 @@ impl TableRows<'_> {
                     Err(_) => to.made(|out| address::write(bytes, out)),
                 },
                 Found::Bytes { bytes, ascii, .. } => {
-                    if ascii || is_utf8(bytes) {
-                        to.bytes(bytes);
-                    } else {
+                    if !(ascii || is_utf8(bytes)) {
                         to.bytes(String::from_utf8_lossy(bytes).as_bytes());
+                    } else if let Some((_, like)) = &plan.like
+                        && self.origin.is_one_cell(&plan.from, like, row)
+                    {
+                        to.like(index, bytes);
+                    } else {
+                        to.bytes(bytes);
                     }
                 }
                 Found::Scalar(number, _) => to.made(|out| json::write_number(number, out)),

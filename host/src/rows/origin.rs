@@ -149,14 +149,17 @@ impl<'a> Origin<'a> {
     /// The first source that is not null, for one value of a row.
     #[inline(always)]
     pub(super) fn find(&self, from: &[Source], row: &Row) -> Found<'a> {
-        self.find_by(from, row, |stage, field| {
-            // No row is that of `NONE`: its cells are null.
-            let (rows, index) = match stage {
-                Stage::Envelope => (Some(self.envelope), row.envelope),
-                Stage::Payload => (self.payload, row.payload),
-            };
-            rows.map_or(Cell::NULL, |rows| rows.cell(index as usize, field))
-        })
+        self.find_by(from, row, |stage, field| self.cell(stage, field, row))
+    }
+
+    #[inline(always)]
+    fn cell(&self, stage: Stage, field: usize, row: &Row) -> Cell {
+        // No row is that of `NONE`: its cells are null.
+        let (rows, index) = match stage {
+            Stage::Envelope => (Some(self.envelope), row.envelope),
+            Stage::Payload => (self.payload, row.payload),
+        };
+        rows.map_or(Cell::NULL, |rows| rows.cell(index as usize, field))
     }
 
     #[inline(always)]
@@ -187,6 +190,21 @@ impl<'a> Origin<'a> {
             }
         }
         Found::Null
+    }
+
+    /// Whether two columns are filled from one and the same cell in a row.
+    #[inline(always)]
+    pub(super) fn is_one_cell(&self, one: &[Source], other: &[Source], row: &Row) -> bool {
+        let first = |from: &[Source]| {
+            from.iter().find_map(|source| match *source {
+                Source::Field(stage, field, kind) => {
+                    let cell = self.cell(stage, field, row);
+                    (!cell.is_null()).then_some((stage, kind, cell))
+                }
+                Source::Host(_) => None,
+            })
+        };
+        first(one) == first(other)
     }
 
     /// A cell that is not null.

@@ -171,6 +171,8 @@ pub(super) struct ColumnPlan {
     pub(super) column: Column,
     pub(super) from: Vec<Source>,
     pub(super) members: Vec<MemberPlan>,
+    /// The column before it that it may have a value in common with, and what fills that.
+    pub(super) like: Option<(usize, Vec<Source>)>,
 }
 
 /// A table and what fills it.
@@ -347,7 +349,10 @@ impl TablePlans {
                 return Err(shape(format!("column `{}` is doubled", column.name)));
             }
             table.columns.push(column.clone());
-            let plan = resolver.column(column, described, &used)?;
+            let mut plan = resolver.column(column, described, &used)?;
+            plan.like = columns.iter().enumerate().find_map(|(index, before)| {
+                is_like(before, &plan).then(|| (index, before.from.clone()))
+            });
             if plan.column.column_type != ColumnType::Date {
                 columns.push(plan);
             } else if plan.from != [Source::Host(HostField::Date)] {
@@ -426,6 +431,7 @@ impl Resolver<'_> {
             column,
             from,
             members,
+            like: None,
         })
     }
 
@@ -522,6 +528,17 @@ impl Resolver<'_> {
             from,
         }
     }
+}
+
+/// Whether two columns of text can be filled from one field.
+fn is_like(one: &ColumnPlan, other: &ColumnPlan) -> bool {
+    let is_text = |source: &Source| matches!(source, Source::Field(_, _, Kind::Text));
+    one.column.column_type == ColumnType::Varchar
+        && other.column.column_type == ColumnType::Varchar
+        && other
+            .from
+            .iter()
+            .any(|source| is_text(source) && one.from.contains(source))
 }
 
 /// Whether a column of this type can hold values of this kind.

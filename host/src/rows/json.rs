@@ -1,7 +1,7 @@
 //! JSON text for `data_extra`, written straight into a column's buffer.
 
 use std::io::Write as _;
-use wide::u8x16;
+use wide::i8x16;
 
 /// A key, as the text that it is in an object.
 #[derive(Clone, Debug)]
@@ -256,12 +256,12 @@ const LANES: usize = 16;
 /// A bit for each octet that is a control, `"`, `\` or not ASCII.
 #[inline(always)]
 fn special(octets: &[u8; LANES]) -> u32 {
-    let octets = u8x16::new(*octets);
-    let control = octets.min(u8x16::splat(0x1f)).simd_eq(octets);
-    let quote = octets.simd_eq(u8x16::splat(b'"'));
-    let backslash = octets.simd_eq(u8x16::splat(b'\\'));
-    // The mask is made of the highest bits: what is not ASCII has it set itself.
-    (octets | control | quote | backslash).to_bitmask()
+    // As signed numbers, what is not ASCII lies below zero: one comparison finds controls too.
+    let octets = i8x16::new(octets.map(|octet| octet as i8));
+    let low = octets.simd_lt(i8x16::splat(0x20));
+    let quote = octets.simd_eq(i8x16::splat(b'"' as i8));
+    let backslash = octets.simd_eq(i8x16::splat(b'\\' as i8));
+    (low | quote | backslash).to_bitmask()
 }
 
 fn write_escaped(text: &str, out: &mut Vec<u8>) {

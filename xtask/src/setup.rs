@@ -1,5 +1,5 @@
 //! What a build needs and a fresh machine lacks: the wasm target, DuckDB's library, its
-//! extensions, and for the tests a Python with DuckDB. Each step is said in a line and
+//! extensions, and for the tests a Python with DuckDB and other readers of Parquet. Each step is said in a line and
 //! skipped when done. Nothing is left half done: what is there is whole.
 
 mod download;
@@ -26,6 +26,19 @@ const LIBRARY_PACKAGE_VERSION: &str = "1.5.5-r.1";
 /// `ducklake` and `sqlite_scanner` are the lake; `icu` is time zones for a DuckDB that is built
 /// from source; `httpfs` reads object stores.
 const EXTENSIONS: &[&str] = &["ducklake", "sqlite_scanner", "httpfs", "icu"];
+
+/// Other readers of Parquet, which the tests hold data files against, with what they stand on:
+/// Arrow's own in C++, and one that takes less than most. About 89 MB.
+const READERS: &[&str] = &[
+    "pyarrow==26.0.1",
+    "fastparquet==2026.9.0",
+    "cramjam==2.14.0",
+    "fsspec==2026.9.0",
+    "numpy==2.4.6",
+    "packaging==26.4",
+    "pandas==3.1.1",
+    "python-dateutil==4.0.0",
+];
 
 /// How DuckDB gets into the build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +230,7 @@ fn extensions(workspace: &Workspace, downloads: &Downloads) -> Result<(), Failur
             }
             None => {
                 step("Extension", &format!("{name}: pip download {requirement}"));
-                if let Err(failure) = pip_download(workspace, downloads, &requirement) {
+                if let Err(failure) = pip_download(workspace, downloads, &[&requirement]) {
                     step("Extension", &failure.and(SELF_INSTALL).to_string());
                     return Ok(());
                 }
@@ -242,33 +255,53 @@ fn extensions(workspace: &Workspace, downloads: &Downloads) -> Result<(), Failur
     Ok(())
 }
 
-/// Sets up the Python of those tests that read the lake with a DuckDB that knows nothing of us.
+/// Sets up the Python of those tests that read the lake with a DuckDB that knows nothing of us,
+/// and its files with other readers.
 pub(crate) fn python(workspace: &Workspace) -> Result<(), Failure> {
-    let directory = workspace.path(".setup/python");
-    let program = python_program(workspace);
     let requirement = format!("duckdb=={DUCKDB_VERSION}");
-    let check = format!("import duckdb; assert duckdb.__version__ == '{DUCKDB_VERSION}'");
-    if Command::new(workspace, &program)
-        .args(["-c", &check])
-        .succeeds()
-    {
+    if python_has(workspace, &[&requirement]) {
         done("Python", &format!(".setup/python with {requirement}"));
+    } else {
+        step("Python", &format!(".setup/python: venv and {requirement}"));
+        Command::new(workspace, "python3")
+            .args(["-m", "venv", "--clear"])
+            .arg(workspace.path(".setup/python"))
+            .output()
+            .map_err(|failure| {
+                failure.and(
+                    "The tests read the lake with a plain DuckDB in Python: install Python 3 with \
+                     venv and pip",
+                )
+            })?;
+        python_install(workspace, &[&requirement])?;
+    }
+    if python_has(workspace, READERS) {
+        done("Readers", "pyarrow, fastparquet");
         return Ok(());
     }
-    step("Python", &format!(".setup/python: venv and {requirement}"));
-    Command::new(workspace, "python3")
-        .args(["-m", "venv", "--clear"])
-        .arg(&directory)
-        .output()
-        .map_err(|failure| {
-            failure.and(
-                "The tests read the lake with a plain DuckDB in Python: install Python 3 with \
-                 venv and pip",
-            )
-        })?;
+    step("Readers", "pyarrow, fastparquet and what they need (89 MB)");
+    if let Err(failure) = python_install(workspace, READERS) {
+        const LEFT_OUT: &str = "The tests go without these readers";
+        step("Readers", &failure.and(LEFT_OUT).to_string());
+    }
+    Ok(())
+}
+
+/// Whether the Python that setup made has these packages in these versions.
+fn python_has(workspace: &Workspace, requirements: &[&str]) -> bool {
+    const CHECK: &str = "import sys; from importlib.metadata import version\n\
+                         for name, pinned in (r.split('==') for r in sys.argv[1:]):\n\
+                         \x20   assert version(name) == pinned";
+    Command::new(workspace, python_program(workspace))
+        .args(["-c", CHECK])
+        .args(requirements)
+        .succeeds()
+}
+
+fn python_install(workspace: &Workspace, requirements: &[&str]) -> Result<(), Failure> {
     let downloads = Downloads::open(workspace)?;
     let install = || {
-        Command::new(workspace, &program)
+        Command::new(workspace, python_program(workspace))
             .args([
                 "-m",
                 "pip",
@@ -278,11 +311,11 @@ pub(crate) fn python(workspace: &Workspace) -> Result<(), Failure> {
             ])
             .args(["--no-index", "--no-deps", "--find-links"])
             .arg(downloads.directory())
-            .arg(&requirement)
+            .args(requirements)
             .output()
     };
     if install().is_err() {
-        pip_download(workspace, &downloads, &requirement)?;
+        pip_download(workspace, &downloads, requirements)?;
         install()?;
     }
     Ok(())
@@ -291,7 +324,7 @@ pub(crate) fn python(workspace: &Workspace) -> Result<(), Failure> {
 fn pip_download(
     workspace: &Workspace,
     downloads: &Downloads,
-    requirement: &str,
+    requirements: &[&str],
 ) -> Result<String, Failure> {
     Command::new(workspace, "python3")
         .args([
@@ -303,7 +336,7 @@ fn pip_download(
         ])
         .args(["--no-deps", "--only-binary=:all:", "--dest"])
         .arg(downloads.directory())
-        .arg(requirement)
+        .args(requirements)
         .output()
 }
 

@@ -67,6 +67,18 @@ fn every_field_of_every_message_is_as_an_independent_reading_gives_it() {
 }
 
 #[test]
+fn other_readers_of_parquet_find_in_the_files_what_duckdb_finds() {
+    let site = Site::open();
+    for file in captures::files("pcap").unwrap() {
+        site.send_udp(&file);
+    }
+    let expected = captures::expected_rows().unwrap();
+    let rows = expected.values().flat_map(|tables| tables.values()).sum();
+    site.rows_by_table(rows);
+    println!("{}", python::<&str>("readers.py", &site, &[]));
+}
+
+#[test]
 fn a_query_on_one_date_reads_only_the_files_of_that_date() {
     let site = Site::open();
     for file in captures::files("pcap").unwrap() {

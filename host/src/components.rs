@@ -7,7 +7,7 @@ use crate::{
     sandbox::{ComponentError, Engine, Limits, ParserComponent, RouterComponent},
 };
 use heplake_components::shipped;
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Why the components cannot be put to work.
 #[derive(Debug, thiserror::Error)]
@@ -118,14 +118,14 @@ impl Components {
     pub fn pipeline(&self, seed: u64) -> Result<Pipeline, ComponentsError> {
         let contain = |component: &ParserComponent| {
             let name = component.named().name.clone();
-            ContainedParser::new(Box::new(component.clone()))
+            ContainedParser::new(Arc::new(component.clone()))
                 .map_err(|source| ComponentsError::Component { name, source })
         };
         let envelope = contain(&self.envelope)?;
         let mut parsers = Vec::with_capacity(self.parsers.len());
         for (parser, router) in &self.parsers {
             let name = router.named().name.clone();
-            let router = ContainedRouter::new(Box::new(router.clone()))
+            let router = ContainedRouter::new(Arc::new(router.clone()))
                 .map_err(|source| ComponentsError::Component { name, source })?;
             parsers.push((contain(parser)?, router));
         }

@@ -5,6 +5,9 @@
 //! in halves until the item that faults is alone; all others are parsed as if it had not
 //! been there.
 
+mod instances;
+
+use self::instances::Instances;
 use crate::{
     batch::item_bounds,
     checked::{Checked, RowShape},
@@ -24,7 +27,7 @@ pub trait Parse: Send {
 }
 
 /// Makes parsers, and makes them again after a fault.
-pub trait ParserSource: Send {
+pub trait ParserSource: Send + Sync {
     /// What its parsers say of themselves.
     fn description(&self) -> &Description;
     /// How commits and rejected rows name it.
@@ -46,7 +49,7 @@ pub trait Route: Send {
 }
 
 /// Makes routers, and makes them again after a fault.
-pub trait RouterSource: Send {
+pub trait RouterSource: Send + Sync {
     /// What its routers say of themselves.
     fn description(&self) -> &RouterDescription;
     /// How commits name it.
@@ -133,11 +136,11 @@ pub enum Outcome<'a> {
 
 /// A parser that answers for every item.
 pub struct ContainedParser {
-    source: Box<dyn ParserSource>,
+    source: Arc<dyn ParserSource>,
     shape: RowShape,
     /// `name@version sha256:digest`, as rejected rows name it.
     label: Arc<str>,
-    instance: Option<Box<dyn Parse>>,
+    instances: Instances<dyn Parse>,
     /// Items of the batch in hand that faulted, and how; rising.
     faults: Vec<(u32, &'static str)>,
 }
@@ -150,7 +153,7 @@ impl ContainedParser {
     ///
     /// # Errors
     /// When it cannot be made, or describes itself beyond bounds.
-    pub fn new(source: Box<dyn ParserSource>) -> Result<Self, ComponentError> {
+    pub fn new(source: Arc<dyn ParserSource>) -> Result<Self, ComponentError> {
         let shape = RowShape::of(source.description()).map_err(ComponentError::Description)?;
         let ComponentDigest {
             name,
@@ -158,12 +161,13 @@ impl ContainedParser {
             digest,
         } = source.named();
         let label = format!("{name}@{version} sha256:{digest}").into();
-        let instance = Some(source.instantiate()?);
+        let maker = source.clone();
+        let instances = Instances::new(source.named().clone(), move || maker.instantiate())?;
         Ok(Self {
             source,
             shape,
             label,
-            instance,
+            instances,
             faults: Vec::new(),
         })
     }
@@ -189,7 +193,7 @@ impl ContainedParser {
     /// Has a batch parsed.
     pub fn parse(&mut self, items: &Items<'_>) -> Checked {
         self.faults.clear();
-        match self.attempt(items) {
+        match self.instances.call(|parser| parser.parse(items)) {
             Ok(checked) => checked,
             Err(fault) => {
                 let mut all = Checked::default();
@@ -222,27 +226,6 @@ impl ContainedParser {
         }
     }
 
-    fn attempt(&mut self, items: &Items<'_>) -> Result<Checked, Fault> {
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => self
-                .source
-                .instantiate()
-                .map_err(|error| Fault::Trap(error.to_string()))?,
-        };
-        let result = instance.parse(items);
-        match &result {
-            Ok(_) => self.instance = Some(instance),
-            Err(fault) => {
-                let component = self.source.named().name.clone();
-                metrics::counter!("heplake_component_faults_total",
-                    "component" => component, "kind" => fault.kind())
-                .increment(1);
-            }
-        }
-        result
-    }
-
     /// Parses a range that faulted as a whole, in halves.
     fn bisect(&mut self, items: &Items<'_>, range: Range<usize>, fault: &Fault, all: &mut Checked) {
         if range.len() <= 1 {
@@ -271,7 +254,7 @@ impl ContainedParser {
                     .unwrap_or_default(),
                 context_bytes: items.context_bytes,
             };
-            match self.attempt(&part) {
+            match self.instances.call(|parser| parser.parse(&part)) {
                 Ok(checked) => {
                     all.append(&checked, half.start as u32, start as u32, &self.shape);
                 }
@@ -283,8 +266,8 @@ impl ContainedParser {
 
 /// A router that answers for every row.
 pub struct ContainedRouter {
-    source: Box<dyn RouterSource>,
-    instance: Option<Box<dyn Route>>,
+    source: Arc<dyn RouterSource>,
+    instances: Instances<dyn Route>,
 }
 
 impl ContainedRouter {
@@ -292,9 +275,10 @@ impl ContainedRouter {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub fn new(source: Box<dyn RouterSource>) -> Result<Self, ComponentError> {
-        let instance = Some(source.instantiate()?);
-        Ok(Self { source, instance })
+    pub fn new(source: Arc<dyn RouterSource>) -> Result<Self, ComponentError> {
+        let maker = source.clone();
+        let instances = Instances::new(source.named().clone(), move || maker.instantiate())?;
+        Ok(Self { source, instances })
     }
 
     /// What it says of itself.
@@ -312,7 +296,10 @@ impl ContainedRouter {
     /// For each row the place of its table; of a row on which the router faults none.
     pub fn route(&mut self, bytes: &[u8], cells: &[u64], rows: usize) -> Vec<Option<u32>> {
         let width = self.description().reads.len();
-        match self.attempt(bytes, cells, rows) {
+        let routed = self
+            .instances
+            .call(|router| router.route(bytes, cells, rows as u32));
+        match routed {
             Ok(tables) => tables.into_iter().map(Some).collect(),
             Err(fault) if rows <= 1 => {
                 let component = &self.source.named().name;
@@ -327,27 +314,6 @@ impl ContainedRouter {
                 tables
             }
         }
-    }
-
-    fn attempt(&mut self, bytes: &[u8], cells: &[u64], rows: usize) -> Result<Vec<u32>, Fault> {
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => self
-                .source
-                .instantiate()
-                .map_err(|error| Fault::Trap(error.to_string()))?,
-        };
-        let result = instance.route(bytes, cells, rows as u32);
-        match &result {
-            Ok(_) => self.instance = Some(instance),
-            Err(fault) => {
-                let component = self.source.named().name.clone();
-                metrics::counter!("heplake_component_faults_total",
-                    "component" => component, "kind" => fault.kind())
-                .increment(1);
-            }
-        }
-        result
     }
 }
 

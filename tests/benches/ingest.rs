@@ -79,10 +79,10 @@ fn main() -> Result<(), Failed> {
             parser: ParserSource::instantiate(&sip)?,
             router: RouterSource::instantiate(&router)?,
             pipeline: Pipeline::new(
-                ContainedParser::new(Box::new(hep.clone()))?,
+                ContainedParser::new(Arc::new(hep.clone()))?,
                 vec![(
-                    ContainedParser::new(Box::new(sip.clone()))?,
-                    ContainedRouter::new(Box::new(router.clone()))?,
+                    ContainedParser::new(Arc::new(sip.clone()))?,
+                    ContainedRouter::new(Arc::new(router.clone()))?,
                 )],
                 TimeWindow::default(),
                 false,

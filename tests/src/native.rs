@@ -7,6 +7,7 @@ use heplake_host::{
     Pipeline, Route, RouterSource, RowShape, TimeWindow, check_routes,
 };
 use heplake_sdk::{Batch, Description, Parser, RouteBatch, Router, RouterDescription};
+use std::sync::Arc;
 
 /// Makes native parsers.
 pub struct NativeParser<P> {
@@ -18,10 +19,10 @@ pub struct NativeParser<P> {
 impl<P: Parser + Send + 'static> NativeParser<P> {
     /// A source of parsers with their default configuration.
     #[must_use]
-    pub fn source() -> Box<dyn ParserSource> {
+    pub fn source() -> Arc<dyn ParserSource> {
         let description = P::default().describe();
         let named = named(&description.name, &description.version);
-        Box::new(Self {
+        Arc::new(Self {
             description,
             named,
             kind: std::marker::PhantomData,
@@ -76,10 +77,10 @@ pub struct NativeRouter<R> {
 impl<R: Router + Send + 'static> NativeRouter<R> {
     /// A source of routers with their default configuration.
     #[must_use]
-    pub fn source() -> Box<dyn RouterSource> {
+    pub fn source() -> Arc<dyn RouterSource> {
         let description = R::default().describe();
         let named = named(&description.name, &description.version);
-        Box::new(Self {
+        Arc::new(Self {
             description,
             named,
             kind: std::marker::PhantomData,

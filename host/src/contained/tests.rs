@@ -84,7 +84,7 @@ fn touchy() -> (ContainedParser, Arc<AtomicUsize>) {
         named: digest("touchy"),
         made: made.clone(),
     };
-    (ContainedParser::new(Box::new(source)).unwrap(), made)
+    (ContainedParser::new(Arc::new(source)).unwrap(), made)
 }
 
 /// What became of each item, and the texts of its rows.
@@ -226,7 +226,7 @@ fn a_row_on_which_a_router_faults_has_no_table_and_the_others_have() {
         tables: Vec::<TableDescription>::new(),
     };
     let source = TouchyRouter(description, digest("touchy-router"));
-    let mut router = ContainedRouter::new(Box::new(source)).unwrap();
+    let mut router = ContainedRouter::new(Arc::new(source)).unwrap();
     assert_eq!(
         router.route(&[], &[0, 1, 9, 2], 4),
         [Some(0), Some(1), None, Some(2)]

@@ -10,7 +10,7 @@ use heplake_sdk::{
     Batch, Column, Description, Field, Member, Packet, Parser, RouteBatch, RouteRow, Router,
     RouterDescription, Rows, TableDescription, Verdict,
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 const RECEIVED: u64 = 1_795_305_600_000_000;
 
@@ -219,12 +219,12 @@ impl Route for Instance<ByLength> {
 fn contain<P: Parser + Send + 'static>(name: &str) -> ContainedParser {
     let make: fn() -> P = P::default;
     let source = NativeSource((P::default().describe(), make), named(name));
-    ContainedParser::new(Box::new(source)).unwrap()
+    ContainedParser::new(Arc::new(source)).unwrap()
 }
 
 fn pipeline(store_keep_alives: bool) -> Pipeline {
     let router = RouterOf(ByLength.describe(), named("by-length"));
-    let router = ContainedRouter::new(Box::new(router)).unwrap();
+    let router = ContainedRouter::new(Arc::new(router)).unwrap();
     let parsers = vec![(contain::<Words>("words"), router)];
     let window = TimeWindow::default();
     Pipeline::new(

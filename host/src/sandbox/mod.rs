@@ -6,6 +6,7 @@
 //!
 //! What a component returns is untrusted until [`crate::checked`] has read it.
 
+mod described;
 mod engine;
 mod parser;
 mod router;

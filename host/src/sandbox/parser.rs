@@ -1,12 +1,18 @@
 //! Parsers: envelopes and payload protocols.
 
-use super::engine::{Compiled, ComponentError, Engine, Fault, Limits, Running};
+use super::{
+    described::{Described, World},
+    engine::{ComponentError, Engine, Fault, Limits, Running},
+};
 use crate::checked::{Checked, RowShape};
 use heplake_format::ComponentDigest;
 use heplake_sdk::{Description, Parsed};
 use wasmtime::component::Func;
 
-const WORLD: &str = "parser";
+static WORLD: World = World {
+    name: "parser",
+    work: |running| running.export::<Params<'_>, (Returned,)>("parser", "parse"),
+};
 
 /// What `parse` of `wit/heplake.wit` answers: cells, items, verdicts, scratch.
 type Returned = (Vec<u64>, Vec<u32>, Vec<u32>, Vec<u8>);
@@ -16,12 +22,8 @@ type Params<'a> = (&'a [u8], &'a [u32], &'a [u64], &'a [u64], &'a [u8]);
 /// A parser, compiled and described.
 #[derive(Clone)]
 pub struct ParserComponent {
-    compiled: Compiled,
-    configuration: String,
-    limits: Limits,
-    description: Description,
+    described: Described<Description>,
     shape: RowShape,
-    named: ComponentDigest,
 }
 
 impl ParserComponent {
@@ -36,34 +38,22 @@ impl ParserComponent {
         configuration: &str,
         limits: Limits,
     ) -> Result<Self, ComponentError> {
-        let compiled = engine.compile(bytes)?;
-        let (mut running, text) = compiled.instantiate(WORLD, configuration, limits)?;
-        running.export::<Params<'_>, (Returned,)>(WORLD, "parse")?;
-        let description: Description = serde_json::from_str(&text)
-            .map_err(|error| ComponentError::Description(error.to_string()))?;
-        let shape = RowShape::of(&description).map_err(ComponentError::Description)?;
-        let named = compiled.named(&description.name, &description.version);
-        let configuration = configuration.into();
-        Ok(Self {
-            compiled,
-            configuration,
-            limits,
-            description,
-            shape,
-            named,
-        })
+        let described =
+            Described::<Description>::load(engine, bytes, &WORLD, configuration, limits)?;
+        let shape = RowShape::of(described.description()).map_err(ComponentError::Description)?;
+        Ok(Self { described, shape })
     }
 
     /// What it says of itself.
     #[must_use]
     pub fn description(&self) -> &Description {
-        &self.description
+        self.described.description()
     }
 
     /// How the commit names it.
     #[must_use]
     pub fn named(&self) -> &ComponentDigest {
-        &self.named
+        self.described.named()
     }
 
     /// Makes an instance for a worker.
@@ -71,15 +61,7 @@ impl ParserComponent {
     /// # Errors
     /// When it fails now though it did not when it was loaded.
     pub fn instantiate(&self) -> Result<Parser, ComponentError> {
-        let (mut running, text) =
-            self.compiled
-                .instantiate(WORLD, &self.configuration, self.limits)?;
-        let described: Option<Description> = serde_json::from_str(&text).ok();
-        if described.as_ref() != Some(&self.description) {
-            let reason = "it describes itself otherwise than before".into();
-            return Err(ComponentError::Description(reason));
-        }
-        let parse = running.export::<Params<'_>, (Returned,)>(WORLD, "parse")?;
+        let (running, parse) = self.described.instantiate()?;
         Ok(Parser {
             running,
             parse,

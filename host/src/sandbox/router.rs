@@ -1,23 +1,25 @@
 //! Routers: which table a row goes to.
 
-use super::engine::{Compiled, ComponentError, Engine, Fault, Limits, Running};
+use super::{
+    described::{Described, World},
+    engine::{ComponentError, Engine, Fault, Limits, Running},
+};
 use crate::checked::check_routes;
 use heplake_format::ComponentDigest;
 use heplake_sdk::RouterDescription;
 use wasmtime::component::Func;
 
-const WORLD: &str = "router";
+static WORLD: World = World {
+    name: "router",
+    work: |running| running.export::<Params<'_>, (Vec<u32>,)>("router", "route"),
+};
 
 type Params<'a> = (&'a [u8], &'a [u64], u32);
 
 /// A router, compiled and described.
 #[derive(Clone)]
 pub struct RouterComponent {
-    compiled: Compiled,
-    configuration: String,
-    limits: Limits,
-    description: RouterDescription,
-    named: ComponentDigest,
+    described: Described<RouterDescription>,
 }
 
 impl RouterComponent {
@@ -32,32 +34,20 @@ impl RouterComponent {
         configuration: &str,
         limits: Limits,
     ) -> Result<Self, ComponentError> {
-        let compiled = engine.compile(bytes)?;
-        let (mut running, text) = compiled.instantiate(WORLD, configuration, limits)?;
-        running.export::<Params<'_>, (Vec<u32>,)>(WORLD, "route")?;
-        let description: RouterDescription = serde_json::from_str(&text)
-            .map_err(|error| ComponentError::Description(error.to_string()))?;
-        let named = compiled.named(&description.name, &description.version);
-        let configuration = configuration.into();
-        Ok(Self {
-            compiled,
-            configuration,
-            limits,
-            description,
-            named,
-        })
+        let described = Described::load(engine, bytes, &WORLD, configuration, limits)?;
+        Ok(Self { described })
     }
 
     /// What it says of itself.
     #[must_use]
     pub fn description(&self) -> &RouterDescription {
-        &self.description
+        self.described.description()
     }
 
     /// How the commit names it.
     #[must_use]
     pub fn named(&self) -> &ComponentDigest {
-        &self.named
+        self.described.named()
     }
 
     /// Makes an instance for a worker.
@@ -65,14 +55,11 @@ impl RouterComponent {
     /// # Errors
     /// When it fails now though it did not when it was loaded.
     pub fn instantiate(&self) -> Result<Router, ComponentError> {
-        let (mut running, _) =
-            self.compiled
-                .instantiate(WORLD, &self.configuration, self.limits)?;
-        let route = running.export::<Params<'_>, (Vec<u32>,)>(WORLD, "route")?;
+        let (running, route) = self.described.instantiate()?;
         Ok(Router {
             running,
             route,
-            tables: self.description.tables.len(),
+            tables: self.description().tables.len(),
         })
     }
 }

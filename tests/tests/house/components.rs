@@ -6,6 +6,7 @@ use heplake_host::{Checked, Engine, Items, Limits, Parse, ParserComponent, Parse
 use heplake_sdk::{Cell, Description, Kind, Parser};
 use heplake_sip::Sip;
 use heplake_tests::{captures, native::NativeParser};
+use std::sync::Arc;
 
 /// Items of a batch: as many as a worker takes.
 const BATCH: usize = 1024;
@@ -17,7 +18,7 @@ struct Both {
     native: Box<dyn Parse>,
 }
 
-fn both(name: &str, native: Box<dyn ParserSource>) -> Both {
+fn both(name: &str, native: Arc<dyn ParserSource>) -> Both {
     let engine = Engine::new().unwrap();
     let bytes = shipped(name).unwrap().bytes;
     let component = ParserComponent::load(&engine, bytes, "{}", Limits::default()).unwrap();

@@ -2,12 +2,12 @@
 
 use crate::{
     configuration::EdgeSettings,
-    contained::{ContainedParser, ContainedRouter},
+    contained::{Breaker, ContainedParser, ContainedRouter},
     pipeline::{Pipeline, PipelineError, TimeWindow},
     sandbox::{ComponentError, Engine, Limits, ParserComponent, RouterComponent},
 };
 use heplake_components::shipped;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 /// Why the components cannot be put to work.
 #[derive(Debug, thiserror::Error)]
@@ -118,18 +118,23 @@ impl Components {
     pub fn pipeline(&self, seed: u64) -> Result<Pipeline, ComponentsError> {
         let contain = |component: &ParserComponent| {
             let name = component.named().name.clone();
-            ContainedParser::new(Arc::new(component.clone()))
+            ContainedParser::new(Arc::new(component.clone()), never_tripping())
                 .map_err(|source| ComponentsError::Component { name, source })
         };
         let envelope = contain(&self.envelope)?;
         let mut parsers = Vec::with_capacity(self.parsers.len());
         for (parser, router) in &self.parsers {
             let name = router.named().name.clone();
-            let router = ContainedRouter::new(Arc::new(router.clone()))
+            let router = ContainedRouter::new(Arc::new(router.clone()), never_tripping())
                 .map_err(|source| ComponentsError::Component { name, source })?;
             parsers.push((contain(parser)?, router));
         }
         let pipeline = Pipeline::new(envelope, parsers, self.window, self.store_keep_alives, seed)?;
         Ok(pipeline)
     }
+}
+
+/// Until faults have a setting.
+fn never_tripping() -> Arc<Breaker> {
+    Arc::new(Breaker::new(0, Duration::ZERO))
 }

@@ -38,7 +38,8 @@ pub use checked::{Checked, RowShape, Violation, check_routes};
 pub use commit::{CommitFailed, Committed};
 pub use components::{Components, ComponentsError};
 pub use contained::{
-    ContainedParser, ContainedRouter, Items, Outcome, Parse, ParserSource, Route, RouterSource,
+    Breaker, ContainedParser, ContainedRouter, Items, Noted, Outcome, Parse, ParserSource, Route,
+    RouterSource, Share,
 };
 pub use data_file::{DataFileError, DataFileWriter, SealedFile};
 pub use edge::{Edge, StartError};
@@ -46,7 +47,7 @@ pub use listener::ListenError;
 pub use pipeline::{Pipeline, PipelineError, TimeWindow};
 pub use rows::{PlanError, TablePlan, TableRows, Values};
 pub use sandbox::{
-    ComponentError, Engine, Fault, Limits, Parser, ParserComponent, Router, RouterComponent,
+    ComponentError, Engine, Fault, Limits, Memory, Parser, ParserComponent, Router, RouterComponent,
 };
 pub use store::StoreError;
 pub use worker::{Backlog, SealedWork, Worker, WorkerError};

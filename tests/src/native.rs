@@ -3,11 +3,11 @@
 
 use heplake_format::ComponentDigest;
 use heplake_host::{
-    Checked, ComponentError, ContainedParser, ContainedRouter, Fault, Items, Parse, ParserSource,
-    Pipeline, Route, RouterSource, RowShape, TimeWindow, check_routes,
+    Breaker, Checked, ComponentError, ContainedParser, ContainedRouter, Fault, Items, Parse,
+    ParserSource, Pipeline, Route, RouterSource, RowShape, TimeWindow, check_routes,
 };
 use heplake_sdk::{Batch, Description, Parser, RouteBatch, Router, RouterDescription};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// Makes native parsers.
 pub struct NativeParser<P> {
@@ -125,9 +125,14 @@ impl<R: Router + Send> Route for RunningRouter<R> {
 #[must_use]
 #[allow(clippy::expect_used, reason = "a test that cannot start has failed")]
 pub fn pipeline(seed: u64) -> Pipeline {
-    let envelope = ContainedParser::new(NativeParser::<heplake_hep::Hep>::source());
-    let parser = ContainedParser::new(NativeParser::<heplake_sip::Sip>::source());
-    let router = ContainedRouter::new(NativeRouter::<heplake_sip_router::SipRouter>::source());
+    let breaker = Arc::new(Breaker::new(0, Duration::ZERO));
+    let envelope =
+        ContainedParser::new(NativeParser::<heplake_hep::Hep>::source(), breaker.clone());
+    let parser = ContainedParser::new(NativeParser::<heplake_sip::Sip>::source(), breaker.clone());
+    let router = ContainedRouter::new(
+        NativeRouter::<heplake_sip_router::SipRouter>::source(),
+        breaker.clone(),
+    );
     let parsers = vec![(parser.expect("sip"), router.expect("sip-router"))];
     Pipeline::new(
         envelope.expect("hep"),

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     checked::{RowShape, Violation},
-    contained::{Parse, ParserSource, Route, RouterSource},
+    contained::{Breaker, Parse, ParserSource, Route, RouterSource},
     rows::Values,
     sandbox::{ComponentError, Fault},
 };
@@ -216,15 +216,19 @@ impl Route for Instance<ByLength> {
     }
 }
 
+fn breaker() -> Arc<Breaker> {
+    Arc::new(Breaker::new(0, Duration::ZERO))
+}
+
 fn contain<P: Parser + Send + 'static>(name: &str) -> ContainedParser {
     let make: fn() -> P = P::default;
     let source = NativeSource((P::default().describe(), make), named(name));
-    ContainedParser::new(Arc::new(source)).unwrap()
+    ContainedParser::new(Arc::new(source), breaker()).unwrap()
 }
 
 fn pipeline(store_keep_alives: bool) -> Pipeline {
     let router = RouterOf(ByLength.describe(), named("by-length"));
-    let router = ContainedRouter::new(Arc::new(router)).unwrap();
+    let router = ContainedRouter::new(Arc::new(router), breaker()).unwrap();
     let parsers = vec![(contain::<Words>("words"), router)];
     let window = TimeWindow::default();
     Pipeline::new(

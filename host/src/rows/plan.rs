@@ -2,11 +2,11 @@
 //! row only looks things up by number.
 
 use super::json::Key;
+use crate::checked::{COLUMNS_MAX, shown};
 use heplake_format::{Column, ColumnType, Table, TableError, TableName};
 use heplake_sdk::{Description, Field, Kind, RouterDescription};
+use std::collections::BTreeSet;
 
-/// Most columns of a table.
-const COLUMNS_MAX: usize = 256;
 /// Longest key of a member of a JSON column, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
@@ -407,10 +407,19 @@ impl Resolver<'_> {
             }
             from.push(source);
         }
-        let mut members = Vec::with_capacity(described.members.len());
+        let mut keyed: Vec<(String, Vec<Source>)> = Vec::with_capacity(described.members.len());
         for member in &described.members {
-            self.members(name, member, used, &mut members)?;
+            self.members(name, member, used, &mut keyed)?;
         }
+        let mut keys = BTreeSet::new();
+        if let Some((key, _)) = keyed.iter().find(|(key, _)| !keys.insert(key)) {
+            return Err(PlanError::Shape {
+                table: self.table.clone(),
+                reason: format!("the JSON key `{}` is doubled", shown(key)),
+            });
+        }
+        let members = keyed.into_iter().map(|(key, from)| self.member(&key, from));
+        let members: Vec<MemberPlan> = members.collect::<Result<_, _>>()?;
         // Members of one nested object stand together, in the order of their first.
         let firsts: Vec<usize> = members
             .iter()
@@ -435,7 +444,7 @@ impl Resolver<'_> {
         column: &str,
         member: &heplake_sdk::Member,
         used: &[&str],
-        plans: &mut Vec<MemberPlan>,
+        keyed: &mut Vec<(String, Vec<Source>)>,
     ) -> Result<(), PlanError> {
         let Some(nest) = member.key.strip_suffix('*') else {
             let from = member
@@ -443,7 +452,7 @@ impl Resolver<'_> {
                 .iter()
                 .map(|text| self.source(column, text).map(|(source, _)| source))
                 .collect::<Result<_, _>>()?;
-            plans.push(self.member(&member.key, from)?);
+            keyed.push((member.key.clone(), from));
             return Ok(());
         };
         for pattern in &member.from {
@@ -469,7 +478,7 @@ impl Resolver<'_> {
                     _ => Stage::Payload,
                 };
                 let source = Source::Field(stage, index, field.kind);
-                plans.push(self.member(&format!("{nest}{rest}"), vec![source])?);
+                keyed.push((format!("{nest}{rest}"), vec![source]));
             }
         }
         Ok(())

@@ -1,10 +1,17 @@
 //! A component of whatever world, compiled and described: what its instances are made of.
 
-use super::engine::{Compiled, ComponentError, Engine, Limits, Running};
+use super::{
+    engine::{ComponentError, Engine, Limits},
+    instance::{Allowance, Running},
+};
+use crate::checked::{RowShape, check_router};
 use heplake_format::ComponentDigest;
 use heplake_sdk::{Description, RouterDescription};
 use serde::de::DeserializeOwned;
-use wasmtime::component::Func;
+use wasmtime::component::{Func, InstancePre};
+
+/// Longest description, in bytes: SIP's has 2 kB, its router's 15.
+const DESCRIPTION_BYTES_MAX: usize = 1 << 20;
 
 /// A world of `wit/heplake.wit`.
 pub(super) struct World {
@@ -18,11 +25,16 @@ pub(super) struct World {
 pub(super) trait Describes: DeserializeOwned {
     /// The name and the version.
     fn names(&self) -> (&str, &str);
+    /// Holds it against bounds.
+    fn check(&self) -> Result<(), String>;
 }
 
 impl Describes for Description {
     fn names(&self) -> (&str, &str) {
         (&self.name, &self.version)
+    }
+    fn check(&self) -> Result<(), String> {
+        RowShape::of(self).map(|_| ())
     }
 }
 
@@ -30,12 +42,17 @@ impl Describes for RouterDescription {
     fn names(&self) -> (&str, &str) {
         (&self.name, &self.version)
     }
+    fn check(&self) -> Result<(), String> {
+        check_router(self)
+    }
 }
 
 /// A component, compiled and described.
 #[derive(Clone)]
 pub(super) struct Described<D> {
-    compiled: Compiled,
+    /// Kept, since it holds the clock of deadlines.
+    _engine: Engine,
+    prepared: InstancePre<Allowance>,
     world: &'static World,
     configuration: String,
     limits: Limits,
@@ -54,15 +71,28 @@ impl<D: Describes> Described<D> {
         configuration: &str,
         limits: Limits,
     ) -> Result<Self, ComponentError> {
+        Self::load_any(engine, bytes, world, configuration, limits)
+            .map_err(ComponentError::fit_to_show)
+    }
+
+    fn load_any(
+        engine: &Engine,
+        bytes: &[u8],
+        world: &'static World,
+        configuration: &str,
+        limits: Limits,
+    ) -> Result<Self, ComponentError> {
         let compiled = engine.compile(bytes)?;
-        let (mut running, text) = compiled.instantiate(world.name, configuration, limits)?;
+        let prepared = compiled.prepare()?;
+        let mut running = Running::start(&prepared, limits)?;
         (world.work)(&mut running)?;
-        let description: D = serde_json::from_str(&text)
-            .map_err(|error| ComponentError::Description(error.to_string()))?;
+        let text = running.introduce(world.name, configuration)?;
+        let description: D = read(&text).map_err(ComponentError::Description)?;
         let (name, version) = description.names();
         let named = compiled.named(name, version);
         Ok(Self {
-            compiled,
+            _engine: engine.clone(),
+            prepared,
             world,
             configuration: configuration.into(),
             limits,
@@ -82,14 +112,24 @@ impl<D: Describes> Described<D> {
 
     /// Makes an instance that says of itself what the first one said.
     pub(super) fn instantiate(&self) -> Result<(Running, Func), ComponentError> {
-        let (mut running, text) =
-            self.compiled
-                .instantiate(self.world.name, &self.configuration, self.limits)?;
-        if text != self.text {
+        let mut running = Running::start(&self.prepared, self.limits)?;
+        let work = (self.world.work)(&mut running)?;
+        if running.introduce(self.world.name, &self.configuration)? != self.text {
             let reason = "it describes itself otherwise than before".into();
             return Err(ComponentError::Description(reason));
         }
-        let work = (self.world.work)(&mut running)?;
         Ok((running, work))
     }
+}
+
+fn read<D: Describes>(text: &str) -> Result<D, String> {
+    if text.len() > DESCRIPTION_BYTES_MAX {
+        return Err(format!(
+            "it has {} bytes, more than {DESCRIPTION_BYTES_MAX}",
+            text.len()
+        ));
+    }
+    let description: D = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    description.check()?;
+    Ok(description)
 }

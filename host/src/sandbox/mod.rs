@@ -8,9 +8,11 @@
 
 mod described;
 mod engine;
+mod instance;
 mod parser;
 mod router;
 
 pub use engine::{ComponentError, Engine, Fault, Limits};
+pub use instance::Memory;
 pub use parser::{Parser, ParserComponent};
 pub use router::{Router, RouterComponent};

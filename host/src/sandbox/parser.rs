@@ -2,11 +2,16 @@
 
 use super::{
     described::{Described, World},
-    engine::{ComponentError, Engine, Fault, Limits, Running},
+    engine::{ComponentError, Engine, Fault, Limits},
+    instance::{Memory, Running},
 };
-use crate::checked::{Checked, RowShape};
+use crate::{
+    checked::{Checked, RowShape},
+    contained::Items,
+};
 use heplake_format::ComponentDigest;
 use heplake_sdk::{Description, Parsed};
+use std::time::Duration;
 use wasmtime::component::Func;
 
 static WORLD: World = World {
@@ -78,21 +83,21 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Has a batch parsed, and checks what comes back.
+    /// Has a batch parsed within a deadline, and checks what comes back.
     ///
     /// # Errors
     /// After any fault the instance must not be used again: a trap poisons it.
-    pub fn parse(
-        &mut self,
-        bytes: &[u8],
-        ends: &[u32],
-        received: &[u64],
-        context: &[u64],
-        context_bytes: &[u8],
-    ) -> Result<Checked, Fault> {
-        let ((cells, items, verdicts, scratch),): (Returned,) = self
-            .running
-            .call(&self.parse, (bytes, ends, received, context, context_bytes))?;
+    pub fn parse(&mut self, items: &Items<'_>, deadline: Duration) -> Result<Checked, Fault> {
+        let Items {
+            bytes,
+            ends,
+            received,
+            context,
+            context_bytes,
+        } = *items;
+        let params = (bytes, ends, received, context, context_bytes);
+        let ((cells, items, verdicts, scratch),): (Returned,) =
+            self.running.call(&self.parse, params, deadline)?;
         let parsed = Parsed {
             cells,
             items,
@@ -100,5 +105,23 @@ impl Parser {
             scratch,
         };
         Checked::new(parsed, ends, &self.shape).map_err(Fault::Violation)
+    }
+
+    /// The longest that a call may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.running.deadline()
+    }
+
+    /// What it has of the machine's memory.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.running.memory()
+    }
+
+    /// Bytes of memory that it has: it never gives any back.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.memory().bytes
     }
 }

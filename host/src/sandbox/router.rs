@@ -2,11 +2,13 @@
 
 use super::{
     described::{Described, World},
-    engine::{ComponentError, Engine, Fault, Limits, Running},
+    engine::{ComponentError, Engine, Fault, Limits},
+    instance::{Memory, Running},
 };
 use crate::checked::check_routes;
 use heplake_format::ComponentDigest;
 use heplake_sdk::RouterDescription;
+use std::time::Duration;
 use wasmtime::component::Func;
 
 static WORLD: World = World {
@@ -72,13 +74,32 @@ pub struct Router {
 }
 
 impl Router {
-    /// For each row the place of its table in the description.
+    /// For each row the place of its table in the description, within a deadline.
     ///
     /// # Errors
     /// After any fault the instance must not be used again: a trap poisons it.
-    pub fn route(&mut self, bytes: &[u8], cells: &[u64], rows: u32) -> Result<Vec<u32>, Fault> {
-        let (tables,): (Vec<u32>,) = self.running.call(&self.route, (bytes, cells, rows))?;
+    pub fn route(
+        &mut self,
+        bytes: &[u8],
+        cells: &[u64],
+        rows: u32,
+        deadline: Duration,
+    ) -> Result<Vec<u32>, Fault> {
+        let params = (bytes, cells, rows);
+        let (tables,): (Vec<u32>,) = self.running.call(&self.route, params, deadline)?;
         check_routes(&tables, rows as usize, self.tables).map_err(Fault::Violation)?;
         Ok(tables)
+    }
+
+    /// The longest that a call may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.running.deadline()
+    }
+
+    /// What it has of the machine's memory.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.running.memory()
     }
 }

@@ -32,7 +32,7 @@ Usage: cargo xtask <task>
        --port-base N        HTTP on port N, HEP on N + 1; else any free ports
   test [ARGUMENTS]          Run every test, or those that the arguments select
   check                     Formatting, clippy, the rules of the house, licences
-  bench NAME [ARGUMENTS]    Run a benchmark in release: ingest
+  bench NAME [ARGUMENTS]    Run a benchmark in release: ingest, poison
   soak NAME [ARGUMENTS]     Run a long test in release
   fuzz TARGET SECONDS       Fuzz a target (needs a nightly compiler and cargo-fuzz)
 ";

@@ -6,4 +6,5 @@
 mod captures;
 mod components;
 mod plain_duckdb;
+mod poison;
 mod site;

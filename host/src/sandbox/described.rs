@@ -57,8 +57,6 @@ pub(super) struct Described<D> {
     configuration: String,
     limits: Limits,
     description: D,
-    /// The description as the component wrote it.
-    text: String,
     named: ComponentDigest,
 }
 
@@ -86,7 +84,8 @@ impl<D: Describes> Described<D> {
         let prepared = compiled.prepare()?;
         let mut running = Running::start(&prepared, limits)?;
         (world.work)(&mut running)?;
-        let text = running.introduce(world.name, configuration)?;
+        running.configure(world.name, configuration)?;
+        let text = running.describe(world.name)?;
         let description: D = read(&text).map_err(ComponentError::Description)?;
         let (name, version) = description.names();
         let named = compiled.named(name, version);
@@ -97,7 +96,6 @@ impl<D: Describes> Described<D> {
             configuration: configuration.into(),
             limits,
             description,
-            text,
             named,
         })
     }
@@ -110,14 +108,12 @@ impl<D: Describes> Described<D> {
         &self.named
     }
 
-    /// Makes an instance that says of itself what the first one said.
+    /// Makes an instance. It is not asked for its description again: without imports it has
+    /// nothing to make another of, and what it returns is held to the first one's anyhow.
     pub(super) fn instantiate(&self) -> Result<(Running, Func), ComponentError> {
         let mut running = Running::start(&self.prepared, self.limits)?;
         let work = (self.world.work)(&mut running)?;
-        if running.introduce(self.world.name, &self.configuration)? != self.text {
-            let reason = "it describes itself otherwise than before".into();
-            return Err(ComponentError::Description(reason));
-        }
+        running.configure(self.world.name, &self.configuration)?;
         Ok((running, work))
     }
 }

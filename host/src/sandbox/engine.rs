@@ -1,6 +1,6 @@
 //! The engine: what all components of a process share.
 
-use super::instance::Allowance;
+use super::{instance::Allowance, pool};
 use crate::checked::cut;
 use heplake_format::ComponentDigest;
 use sha2::{Digest, Sha256};
@@ -165,8 +165,10 @@ impl Engine {
         config.wasm_relaxed_simd(false);
         // Unwind tables are for profilers, and registering them takes locks.
         config.native_unwind_info(false);
+        // Where a trap was is of no use to us, and the names in it are the component's.
+        config.wasm_backtrace_max_frames(None);
         let invalid = |error: wasmtime::Error| ComponentError::Invalid(format!("{error:#}"));
-        let engine = wasmtime::Engine::new(&config).map_err(invalid)?;
+        let engine = pool::engine(config).map_err(invalid)?;
         let ticker = Ticker::start(&engine).map_err(|error| {
             ComponentError::Invalid(format!("no thread for deadlines: {error}"))
         })?;

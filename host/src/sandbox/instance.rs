@@ -14,10 +14,10 @@ use wasmtime::{
 const RETURNED_BYTES_MAX: usize = 32 << 20;
 /// Entries of all tables of a component, of indirect calls: one with more functions is none
 /// that we know.
-const TABLE_ENTRIES_MAX: usize = 20_000;
+pub(super) const TABLE_ENTRIES_MAX: usize = 20_000;
 /// Core instances, memories and tables of a component. One of a single module has one or
 /// two of each, one that adapters were joined to a few more.
-const PARTS_MAX: usize = 32;
+pub(super) const PARTS_MAX: u32 = 32;
 
 /// What an instance has of the machine's memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,24 +72,32 @@ impl Running {
         })
     }
 
-    /// Configures it, and asks it for its description.
-    pub(super) fn introduce(
+    /// Configures it.
+    pub(super) fn configure(
         &mut self,
         world: &'static str,
         configuration: &str,
-    ) -> Result<String, ComponentError> {
-        let call = |call| move |fault| ComponentError::Call { call, fault };
+    ) -> Result<(), ComponentError> {
         let configure = self.export::<(&str,), (Result<(), String>,)>(world, "configure")?;
-        let describe = self.export::<(), (String,)>(world, "describe")?;
-        let deadline = self.limits.deadline;
         let (configured,): (Result<(), String>,) = self
-            .call(&configure, (configuration,), deadline)
-            .map_err(call("configure"))?;
-        configured.map_err(ComponentError::Configuration)?;
-        let (description,) = self
-            .call(&describe, (), deadline)
-            .map_err(call("describe"))?;
+            .call(&configure, (configuration,), self.limits.deadline)
+            .map_err(|fault| ComponentError::Call {
+                call: "configure",
+                fault,
+            })?;
         self.bytes_at_start = self.store.data().memory_bytes;
+        configured.map_err(ComponentError::Configuration)
+    }
+
+    /// Asks it for its description.
+    pub(super) fn describe(&mut self, world: &'static str) -> Result<String, ComponentError> {
+        let describe = self.export::<(), (String,)>(world, "describe")?;
+        let (description,) = self
+            .call(&describe, (), self.limits.deadline)
+            .map_err(|fault| ComponentError::Call {
+                call: "describe",
+                fault,
+            })?;
         Ok(description)
     }
 
@@ -252,14 +260,14 @@ impl ResourceLimiter for Allowance {
     }
 
     fn instances(&self) -> usize {
-        PARTS_MAX
+        PARTS_MAX as usize
     }
 
     fn tables(&self) -> usize {
-        PARTS_MAX
+        PARTS_MAX as usize
     }
 
     fn memories(&self) -> usize {
-        PARTS_MAX
+        PARTS_MAX as usize
     }
 }

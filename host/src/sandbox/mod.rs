@@ -10,6 +10,7 @@ mod described;
 mod engine;
 mod instance;
 mod parser;
+mod pool;
 mod router;
 
 pub use engine::{ComponentError, Engine, Fault, Limits};

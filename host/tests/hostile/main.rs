@@ -183,6 +183,24 @@ fn every_hostile_guest_is_contained_and_the_document_says_how() {
 }
 
 #[test]
+fn instances_without_end_are_an_error_that_says_so() {
+    let bytes = guest::Guest::parser().bytes();
+    let component =
+        ParserComponent::load(&Engine::new().unwrap(), &bytes, "{}", case::WIDE).unwrap();
+    let mut instances = Vec::new();
+    let error = loop {
+        match component.instantiate() {
+            Ok(instance) => instances.push(instance),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains("limit of 1000"), "{error}");
+    // One that is thrown away makes room for another.
+    instances.pop();
+    component.instantiate().unwrap();
+}
+
+#[test]
 fn no_beginning_of_a_component_is_taken_for_one() {
     let bytes = guest::Guest::parser().bytes();
     let loads = |length: &usize| {

@@ -511,6 +511,11 @@ impl Checked {
         let scratch_base = self.parsed.scratch.len() as u32;
         // Not the other's: what stands for items without rows has no width.
         self.width = shape.cells.len();
+        if self.parsed.verdicts.is_empty() {
+            self.parsed.cells.reserve(items * self.width);
+            self.parsed.items.reserve(items);
+            self.parsed.verdicts.reserve(items);
+        }
         for cells in other.parsed.cells.chunks_exact(self.width.max(1)) {
             for (cell, shape) in cells.iter().zip(&shape.cells) {
                 let moved = match shape {

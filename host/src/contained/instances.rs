@@ -98,8 +98,8 @@ impl<I: ?Sized + Instance> Instances<I> {
     /// Makes ready for the next batch: replaces an instance that has become too large, and
     /// the spare if it was used.
     pub(super) fn tidy(&mut self) {
-        let is_swollen = |instance: &Box<I>| instance.memory().is_swollen();
-        if self.working.as_ref().is_some_and(is_swollen) {
+        let working = self.working.as_deref();
+        if working.is_some_and(|instance| instance.memory().is_swollen()) {
             self.count_replaced("memory");
             self.working = None;
         }

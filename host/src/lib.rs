@@ -31,6 +31,7 @@ mod sandbox;
 pub mod http;
 pub mod process;
 pub mod service;
+pub mod signature;
 pub mod telemetry;
 
 pub use batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, PacketBatch};

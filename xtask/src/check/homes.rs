@@ -23,6 +23,10 @@ const HOMES: &[Home] = &[
         paths: &["components/build.rs"],
     },
     Home {
+        foreign: "ed25519_dalek",
+        paths: &["host/src/signature"],
+    },
+    Home {
         foreign: "parquet",
         paths: &["host/src/data_file", "lake/src/footer"],
     },

@@ -20,7 +20,11 @@ const HOMES: &[Home] = &[
     },
     Home {
         foreign: "wit_component",
-        paths: &["components/build.rs"],
+        paths: &["components/encode/src/encode"],
+    },
+    Home {
+        foreign: "wit_parser",
+        paths: &["components/encode/src/encode"],
     },
     Home {
         foreign: "ed25519_dalek",

@@ -71,8 +71,9 @@ const PURE_CRATES: &[&str] = &[
     "wide",
 ];
 
-/// What the SDK may stand on: the interface, and JSON for the descriptions. No protocol.
-const SDK_CRATES: &[&str] = &["serde", "serde_json", "wit-bindgen"];
+/// What the SDK may stand on: the interface, JSON for the descriptions, base64 for samples, which
+/// are not built into components. No protocol.
+const SDK_CRATES: &[&str] = &["base64", "serde", "serde_json", "wit-bindgen"];
 
 /// What builds and encodes components may stand on. It is a tool, and part of none.
 const ENCODE_CRATES: &[&str] = &["serde_json", "thiserror", "wit-component", "wit-parser"];

@@ -47,7 +47,8 @@ pub use listener::ListenError;
 pub use pipeline::{Pipeline, PipelineError, TimeWindow};
 pub use rows::{PlanError, TablePlan, TableRows, Values};
 pub use sandbox::{
-    ComponentError, Engine, Fault, Limits, Parser, ParserComponent, Router, RouterComponent,
+    AnyComponent, ComponentError, Engine, Export, Fault, Limits, Parser, ParserComponent, Router,
+    RouterComponent, Survey,
 };
 pub use store::StoreError;
 pub use worker::{Backlog, SealedWork, Worker, WorkerError};

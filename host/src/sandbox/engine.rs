@@ -12,7 +12,9 @@ use std::{
 };
 use wasmtime::{
     Config, ResourceLimiter, Store, Trap,
-    component::{Component, ComponentNamedList, Func, Instance, Lift, Linker, Lower},
+    component::{
+        Component, ComponentNamedList, Func, Instance, Lift, Linker, Lower, types::ComponentItem,
+    },
 };
 
 /// Time between two looks at the deadline. A runaway is stopped within its deadline and
@@ -187,6 +189,15 @@ impl Compiled {
             version: version.into(),
             digest,
         }
+    }
+
+    /// What it exports, by name.
+    pub(super) fn exports(&self) -> Vec<(String, ComponentItem)> {
+        let exported = self.component.component_type();
+        exported
+            .exports(&self.engine.engine)
+            .map(|(name, export)| (name.to_owned(), export.ty))
+            .collect()
     }
 
     /// Makes an instance, configures it, and asks it for its description.

@@ -9,7 +9,9 @@
 mod engine;
 mod parser;
 mod router;
+mod survey;
 
 pub use engine::{ComponentError, Engine, Fault, Limits};
 pub use parser::{Parser, ParserComponent};
 pub use router::{Router, RouterComponent};
+pub use survey::{AnyComponent, Export, Survey};

@@ -2,7 +2,7 @@
 
 use crate::CONTRACT;
 use std::{fmt, str::FromStr};
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata, metadata};
 use wit_parser::Resolve;
 
 /// Why a module cannot be a component.
@@ -84,6 +84,11 @@ pub fn with_contract(module: &[u8], world: World) -> Result<Vec<u8>, EncodeError
 /// It is no core module, or does not export what the contract asks for.
 pub fn encode(module: &[u8]) -> Result<Vec<u8>, EncodeError> {
     check_is_module(module)?;
+    // Without one, what comes out is a valid component that has nothing in it.
+    if let Ok((None, _)) = metadata::decode(module) {
+        let reason = "no world of the contract is written in it";
+        return Err(EncodeError::Contract(reason.into()));
+    }
     ComponentEncoder::default()
         .module(module)
         .and_then(|encoder| encoder.validate(true).encode())
@@ -115,6 +120,12 @@ mod tests {
             assert!(with_contract(bytes, World::Parser).is_err());
             assert!(encode(bytes).is_err());
         }
+    }
+
+    #[test]
+    fn refuses_a_module_of_no_world() {
+        let refused = encode(EMPTY).unwrap_err().to_string();
+        assert!(refused.contains("no world"), "{refused}");
     }
 
     #[test]

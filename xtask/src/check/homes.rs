@@ -31,6 +31,10 @@ const HOMES: &[Home] = &[
         paths: &["host/src/signature"],
     },
     Home {
+        foreign: "getrandom",
+        paths: &["lake/src/command/component/keygen"],
+    },
+    Home {
         foreign: "parquet",
         paths: &["host/src/data_file", "lake/src/footer"],
     },

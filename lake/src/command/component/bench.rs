@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     paths.extend(arguments.against.clone());
     let parsers: Vec<ParserComponent> = paths
         .iter()
-        .map(|path| Ok(arguments.settings.load_parser(path)?.1))
+        .map(|path| arguments.settings.load_parser(path))
         .collect::<Result<_, Failure>>()?;
 
     let mut subjects = Vec::with_capacity(parsers.len());

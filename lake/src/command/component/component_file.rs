@@ -37,16 +37,15 @@ impl Settings {
     }
 
     /// Loads the parser of a file.
-    pub(super) fn load_parser(&self, path: &Path) -> Result<(Vec<u8>, ParserComponent), Failure> {
-        match self.load(path)? {
-            (bytes, survey) => match survey.component {
-                AnyComponent::Parser(parser) => Ok((bytes, parser)),
-                AnyComponent::Router(router) => Err(Failure::Failed(format!(
-                    "{}: `{}` is a router; samples are for parsers",
-                    path.display(),
-                    router.named().name
-                ))),
-            },
+    pub(super) fn load_parser(&self, path: &Path) -> Result<ParserComponent, Failure> {
+        let (_, survey) = self.load(path)?;
+        match survey.component {
+            AnyComponent::Parser(parser) => Ok(parser),
+            AnyComponent::Router(router) => Err(Failure::Failed(format!(
+                "{}: `{}` is a router; samples are for parsers",
+                path.display(),
+                router.named().name
+            ))),
         }
     }
 }

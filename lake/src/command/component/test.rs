@@ -40,7 +40,7 @@ pub(super) fn run(arguments: &TestArguments) -> Result<(), Failure> {
         None => CrateDirectory::find(&arguments.directory)?.build()?,
     };
     let files = sample_files::read(&arguments.directory)?;
-    let (_, parser) = arguments.settings.load_parser(&path)?;
+    let parser = arguments.settings.load_parser(&path)?;
     let report = Report::of(&parser, &files)?;
     print(report.text)?;
     match report.failed {

@@ -115,6 +115,11 @@ pub(super) fn run(arguments: &BenchArguments) -> Result<(), Failure> {
             subject.rows
         );
     }
+    if cfg!(debug_assertions) {
+        page.push_str(
+            "this heplake is a debug build: what the host does costs more than it need\n",
+        );
+    }
     if let (Some(native), [own, ..]) = (native_ns, subjects.as_slice()) {
         let _ = writeln!(page, "sandbox over native: {:.2}", own.ns_min / native);
     }

@@ -24,5 +24,20 @@ pub fn shipped(name: &str) -> Option<Shipped> {
         .copied()
 }
 
+/// Packets of real programs, as they came from sockets: what a new component is tried with
+/// before it serves. Each stands behind its length, four bytes in little-endian order.
+const GOLDEN: &[u8] = include_bytes!("../golden.packets");
+
+/// The golden packets.
+pub fn golden_packets() -> impl Iterator<Item = &'static [u8]> {
+    let mut rest = GOLDEN;
+    std::iter::from_fn(move || {
+        let (length, behind) = rest.split_first_chunk()?;
+        let (packet, next) = behind.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+        rest = next;
+        Some(packet)
+    })
+}
+
 #[cfg(test)]
 mod tests;

@@ -5,20 +5,37 @@
 //! returned, and an item's verdict agrees with its rows. It is pure, and fuzzed.
 
 use crate::batch::item_bounds;
-use heplake_sdk::{Cell, Description, Kind, Parsed};
+use heplake_sdk::{Accepts, Cell, Description, Kind, Parsed, RouterDescription};
+use std::collections::BTreeSet;
 
 /// Most fields of a parser: SIP has forty, and a row has a cell for each.
 pub const FIELDS_MAX: usize = 256;
 /// Most verdicts of a parser: each is the label of a metric.
 pub const VERDICTS_MAX: usize = 256;
-/// Longest name of a component, field or verdict, in bytes.
+/// Longest name of a field or verdict, in bytes.
 pub const NAME_BYTES_MAX: usize = 128;
+/// Longest name or version of a component, in bytes: they stand in the name of a metric's
+/// series, in each row of `hep_rejected`, and in paths.
+pub const COMPONENT_NAME_BYTES_MAX: usize = 64;
+/// Protocol types of a parser: HEP has so many.
+pub const PROTO_TYPES_MAX: usize = 256;
+/// Tables of a router: each has a file open in each worker.
+pub const TABLES_MAX: usize = 64;
+/// Columns of a table, and members of a JSON column.
+pub const COLUMNS_MAX: usize = 256;
+/// Fields of which the first that is not null fills a column.
+pub const SOURCES_MAX: usize = 16;
 /// Rows that a batch may give beyond one for each item: gzipped frames and several
 /// messages in a payload give a few, a flood is none of ours.
 pub const EXTRA_ROWS_MAX: usize = 8192;
 /// Text that a component may make for a batch, in bytes: all that a mebibyte of packets
 /// inflates to when each is as compressible as SIP is, with room.
 pub const SCRATCH_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes that all spans of a batch have together. Spans may overlap, and each is copied to
+/// where rows are stored: a batch of a mebibyte is quoted once or twice, and so is what it
+/// inflates to.
+pub const QUOTED_BYTES_MAX: usize = 64 << 20;
 
 /// What a component returned that the contract forbids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,6 +77,11 @@ pub enum Violation {
     /// More scratch than can be meant.
     #[error("{0} bytes of scratch, more than the {SCRATCH_BYTES_MAX} that a batch may need")]
     TooMuchScratch(usize),
+    /// More text than can be meant.
+    #[error(
+        "{0} bytes of text in all spans, more than the {QUOTED_BYTES_MAX} that a batch may quote"
+    )]
+    TooMuchText(usize),
     /// A row of an item that is not there, or behind the row of a later one.
     #[error("row {row} names item {item}, which is not there or out of order")]
     RowOrder {
@@ -148,43 +170,32 @@ impl RowShape {
         let Description {
             name,
             version,
+            accepts,
+            context,
             fields,
             verdicts,
-            ..
         } = description;
-        is_name(name, "-_")
-            .then_some(())
-            .ok_or_else(|| format!("`{}` is no name", shown(name)))?;
-        if version.is_empty() || version.len() > NAME_BYTES_MAX || !version.is_ascii() {
-            return Err("the version is empty, too long or not ASCII".into());
+        check_identity(name, version)?;
+        if let Accepts::ProtocolTypes(accepted) = accepts {
+            counted(accepted, 1, PROTO_TYPES_MAX, "protocol types")?;
+            let is_type = |proto_type: &&u32| **proto_type <= 255;
+            once_each(accepted, is_type, "the protocol type", "more than 255")?;
         }
-        if fields.is_empty() || fields.len() > FIELDS_MAX {
-            return Err(format!("{} fields, not 1 to {FIELDS_MAX}", fields.len()));
-        }
-        if verdicts.len() > VERDICTS_MAX {
-            return Err(format!(
-                "{} verdicts, more than {VERDICTS_MAX}",
-                verdicts.len()
-            ));
-        }
-        let mut seen = std::collections::BTreeSet::new();
-        for field in fields {
-            if !is_name(&field.name, "-_.") || !seen.insert(&field.name) {
-                return Err(format!(
-                    "the field `{}` is doubled or misnamed",
-                    shown(&field.name)
-                ));
-            }
-        }
-        seen.clear();
-        for verdict in verdicts {
-            if !is_name(&verdict.name, "_") || !seen.insert(&verdict.name) {
-                return Err(format!(
-                    "the verdict `{}` is doubled or misnamed",
-                    shown(&verdict.name)
-                ));
-            }
-        }
+        counted(context, 0, FIELDS_MAX, "context fields")?;
+        let is_field = |name: &&str| is_field_name(name);
+        let names = context.iter().map(String::as_str);
+        once_each(names, is_field, "the context field", "misnamed")?;
+        counted(fields, 1, FIELDS_MAX, "fields")?;
+        let names = fields.iter().map(|field| field.name.as_str());
+        once_each(names, is_field, "the field", "misnamed")?;
+        counted(verdicts, 0, VERDICTS_MAX, "verdicts")?;
+        let names = verdicts.iter().map(|verdict| verdict.name.as_str());
+        once_each(
+            names,
+            |name| is_verdict_name(name),
+            "the verdict",
+            "misnamed",
+        )?;
         let cells = fields
             .iter()
             .map(|field| match field.kind {
@@ -200,21 +211,156 @@ impl RowShape {
     }
 }
 
-/// Letters, digits and the marks allowed, not empty and not endless.
-fn is_name(name: &str, marks: &str) -> bool {
-    !name.is_empty()
-        && name.len() <= NAME_BYTES_MAX
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || marks.contains(c))
+/// Holds what a router says of itself against bounds, as far as no table has to be planned.
+///
+/// # Errors
+/// Says what is out of bounds, doubled or misnamed.
+pub fn check_router(description: &RouterDescription) -> Result<(), String> {
+    let RouterDescription {
+        name,
+        version,
+        routes: _,
+        reads,
+        tables,
+    } = description;
+    check_identity(name, version)?;
+    counted(reads, 0, FIELDS_MAX, "fields to read")?;
+    let names = reads.iter().map(String::as_str);
+    once_each(names, |name| is_field_name(name), "the field", "misnamed")?;
+    counted(tables, 1, TABLES_MAX, "tables")?;
+    for table in tables {
+        counted(&table.columns, 0, COLUMNS_MAX, "columns")?;
+        for column in &table.columns {
+            counted(&column.from, 0, SOURCES_MAX, "sources of a column")?;
+            counted(&column.members, 0, COLUMNS_MAX, "members")?;
+            for member in &column.members {
+                counted(&member.from, 0, SOURCES_MAX, "sources of a member")?;
+            }
+        }
+    }
+    let names = tables.iter().map(|table| table.name.as_str());
+    once_each(names, |_| true, "the table", "misnamed")
 }
 
-/// A name as it can be shown: what a component sends may be long or worse.
-fn shown(name: &str) -> String {
-    name.chars()
-        .take(40)
-        .flat_map(char::escape_default)
-        .collect()
+/// A component's name stands in paths, labels and sections of the configuration.
+fn check_identity(name: &str, version: &str) -> Result<(), String> {
+    let is_component_name = (1..=COMPONENT_NAME_BYTES_MAX).contains(&name.len())
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    if !is_component_name {
+        return Err(format!(
+            "`{}` is no name: use 1 to {COMPONENT_NAME_BYTES_MAX} of a-z, 0-9 and -, and start with a letter",
+            shown(name)
+        ));
+    }
+    if !is_version(version) {
+        return Err(format!(
+            "`{}` is no version: use one such as 1.2.3",
+            shown(version)
+        ));
+    }
+    Ok(())
+}
+
+/// As <https://semver.org> has it, without its rule on leading zeros.
+fn is_version(version: &str) -> bool {
+    let (core, rest) = version.split_at(version.find(['-', '+']).unwrap_or(version.len()));
+    let numbers: Vec<&str> = core.split('.').collect();
+    version.len() <= COMPONENT_NAME_BYTES_MAX
+        && numbers.len() == 3
+        && numbers
+            .iter()
+            .all(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+        && rest != "-"
+        && rest != "+"
+        && rest
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-+.".contains(c))
+}
+
+/// Letters, digits and marks that need no quoting in a key of JSON.
+fn is_field_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+}
+
+/// A reason is stored and counted by its name, beside those of the host itself.
+fn is_verdict_name(name: &str) -> bool {
+    name.len() <= NAME_BYTES_MAX
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !name.starts_with("component_")
+        && name != "proto_type_out_of_range"
+}
+
+fn counted<T>(list: &[T], least: usize, most: usize, what: &str) -> Result<(), String> {
+    match list.len() {
+        count if (least..=most).contains(&count) => Ok(()),
+        count if least == 0 => Err(format!("{count} {what}, more than {most}")),
+        count => Err(format!("{count} {what}, not {least} to {most}")),
+    }
+}
+
+fn once_each<T: Ord + ToString>(
+    list: impl IntoIterator<Item = T>,
+    is_allowed: impl Fn(&T) -> bool,
+    what: &str,
+    otherwise: &str,
+) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for one in list {
+        let text = one.to_string();
+        if !is_allowed(&one) || !seen.insert(one) {
+            return Err(format!(
+                "{what} `{}` is doubled or {otherwise}",
+                shown(&text)
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What a component sends, as it can be shown: it may be long or worse.
+pub(crate) fn shown(text: &str) -> String {
+    /// Enough to know what it is.
+    const CHARACTERS_MAX: usize = 40;
+    cut(text, CHARACTERS_MAX)
+}
+
+/// The beginning of a text, without what a terminal would take for a command.
+pub(crate) fn cut(text: &str, characters_max: usize) -> String {
+    // Control characters, and those that turn the direction of writing or are not seen.
+    let is_harmless = |c: &char| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let mut shown = String::new();
+    let mut room = characters_max;
+    for c in text.chars() {
+        let before = shown.len();
+        match c {
+            // Of lines and indents that are for a page, one space.
+            '\n' | '\t' | '\r' | ' ' if shown.ends_with(' ') => {}
+            '\n' | '\t' | '\r' => shown.push(' '),
+            c if is_harmless(&c) => shown.push(c),
+            c => shown.extend(c.escape_default()),
+        }
+        let taken = shown[before..].chars().count();
+        if taken > room {
+            shown.truncate(before);
+            shown.push('…');
+            break;
+        }
+        room -= taken;
+    }
+    shown
 }
 
 /// What a parser returned, and found to be within the contract.
@@ -222,6 +368,8 @@ fn shown(name: &str) -> String {
 pub struct Checked {
     parsed: Parsed,
     width: usize,
+    /// The lengths of all spans together.
+    quoted_bytes: usize,
 }
 
 impl Checked {
@@ -243,12 +391,7 @@ impl Checked {
                 expected: ends.len(),
             });
         }
-        if items.len() > ends.len() + EXTRA_ROWS_MAX {
-            return Err(Violation::TooManyRows {
-                rows: items.len(),
-                items: ends.len(),
-            });
-        }
+        within_bounds(items.len(), ends.len(), scratch.len(), 0)?;
         if cells.len() != items.len() * width {
             return Err(Violation::CellCount {
                 cells: cells.len(),
@@ -256,9 +399,7 @@ impl Checked {
                 width,
             });
         }
-        if scratch.len() > SCRATCH_BYTES_MAX {
-            return Err(Violation::TooMuchScratch(scratch.len()));
-        }
+        let mut quoted_bytes = 0_usize;
         let mut rows = items
             .iter()
             .zip(cells.chunks_exact(width.max(1)))
@@ -271,7 +412,8 @@ impl Checked {
             let bounds = item_bounds(ends, item);
             let mut count = 0;
             while let Some((row, (_, cells))) = rows.next_if(|(_, (of, _))| **of as usize == item) {
-                check_row(row, cells, shape, bounds, scratch.len())?;
+                let quoted = check_row(row, cells, shape, bounds, scratch.len())?;
+                quoted_bytes = quoted_bytes.saturating_add(quoted);
                 count += 1;
             }
             if (verdict == 0) != (count > 0) {
@@ -284,7 +426,14 @@ impl Checked {
         }
         match rows.next() {
             Some((row, (&item, _))) => Err(Violation::RowOrder { row, item }),
-            None => Ok(Self { parsed, width }),
+            None => {
+                within_bounds(0, 0, 0, quoted_bytes)?;
+                Ok(Self {
+                    parsed,
+                    width,
+                    quoted_bytes,
+                })
+            }
         }
     }
 
@@ -341,18 +490,32 @@ impl Checked {
         std::mem::take(&mut self.parsed.scratch)
     }
 
-    /// Adds what was returned for the items that follow in the same bytes: `item_base`
-    /// items and `byte_base` bytes came before them.
+    /// Adds what was returned for the items that follow in the same bytes; `byte_base` bytes
+    /// came before them. The whole may be what a batch of `items` may return.
+    ///
+    /// # Errors
+    /// If it would be more. Then nothing is added.
     pub(crate) fn append(
         &mut self,
         other: &Self,
-        item_base: u32,
         byte_base: u32,
+        items: usize,
         shape: &RowShape,
-    ) {
+    ) -> Result<(), Violation> {
+        let rows = self.rows() + other.rows();
+        let scratch = self.parsed.scratch.len() + other.parsed.scratch.len();
+        let quoted_bytes = self.quoted_bytes.saturating_add(other.quoted_bytes);
+        within_bounds(rows, items, scratch, quoted_bytes)?;
+        self.quoted_bytes = quoted_bytes;
+        let item_base = self.parsed.verdicts.len() as u32;
         let scratch_base = self.parsed.scratch.len() as u32;
-        // Not the other's: what stands for an item without rows has no width.
+        // Not the other's: what stands for items without rows has no width.
         self.width = shape.cells.len();
+        if self.parsed.verdicts.is_empty() {
+            self.parsed.cells.reserve(items * self.width);
+            self.parsed.items.reserve(items);
+            self.parsed.verdicts.reserve(items);
+        }
         for cells in other.parsed.cells.chunks_exact(self.width.max(1)) {
             for (cell, shape) in cells.iter().zip(&shape.cells) {
                 let moved = match shape {
@@ -371,18 +534,34 @@ impl Checked {
             .verdicts
             .extend_from_slice(&other.parsed.verdicts);
         self.parsed.scratch.extend_from_slice(&other.parsed.scratch);
+        Ok(())
     }
 
-    /// What stands for one item that no component could be made to answer for.
-    pub(crate) fn without_rows(verdict: u32) -> Self {
-        Self {
-            parsed: Parsed {
-                verdicts: vec![verdict],
-                ..Parsed::default()
-            },
-            width: 0,
-        }
+    /// Adds a verdict for each of so many items that no component could be made to answer for.
+    pub(crate) fn append_verdicts(&mut self, verdict: u32, items: usize, shape: &RowShape) {
+        self.width = shape.cells.len();
+        let verdicts = &mut self.parsed.verdicts;
+        verdicts.resize(verdicts.len() + items, verdict);
     }
+}
+
+/// Holds what a batch returned against what it may.
+fn within_bounds(
+    rows: usize,
+    items: usize,
+    scratch_bytes: usize,
+    quoted_bytes: usize,
+) -> Result<(), Violation> {
+    if rows > items + EXTRA_ROWS_MAX {
+        return Err(Violation::TooManyRows { rows, items });
+    }
+    if scratch_bytes > SCRATCH_BYTES_MAX {
+        return Err(Violation::TooMuchScratch(scratch_bytes));
+    }
+    if quoted_bytes > QUOTED_BYTES_MAX {
+        return Err(Violation::TooMuchText(quoted_bytes));
+    }
+    Ok(())
 }
 
 #[inline]
@@ -392,7 +571,8 @@ fn check_row(
     shape: &RowShape,
     (item_start, item_end): (usize, usize),
     scratch_length: usize,
-) -> Result<(), Violation> {
+) -> Result<usize, Violation> {
+    let mut quoted = 0_usize;
     for (field, (&cell, shape)) in cells.iter().zip(&shape.cells).enumerate() {
         if *shape == CellShape::Scalar || cell == Cell::NULL.0 {
             continue;
@@ -419,8 +599,9 @@ fn check_row(
         if *shape == CellShape::Address && length != 4 && length != 16 {
             return Err(Violation::AddressLength { row, field, length });
         }
+        quoted = quoted.saturating_add(length);
     }
-    Ok(())
+    Ok(quoted)
 }
 
 /// Checks what a router returned: a table for each row, among those it described.

@@ -10,7 +10,7 @@ use heplake_format::{
     Table, TableName,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -156,12 +156,12 @@ impl Committer {
         let mut packets = 0;
         for work in sealed {
             packets += work.packets;
-            for component in work.components {
-                if !components.contains(&component) {
-                    components.push(component);
-                }
-            }
             for file in work.files {
+                for component in &file.made_by {
+                    if !components.contains(component) {
+                        components.push(component.clone());
+                    }
+                }
                 let part = parts
                     .entry((file.table.name.clone(), file.date))
                     .or_default();
@@ -177,9 +177,15 @@ impl Committer {
                     path,
                     record_count: file.sealed.record_count,
                     file_size_bytes: file.sealed.bytes.len() as u64,
+                    components: file.made_by.into_iter().map(|c| c.digest).collect(),
                 });
                 contents.push(file.sealed.bytes);
-                tables.entry(file.table.name.clone()).or_insert(file.table);
+                match tables.entry(file.table.name.clone()) {
+                    Entry::Vacant(vacant) => drop(vacant.insert(file.table)),
+                    // Its columns changed within the flush: a column that one of the files
+                    // lacks is null there.
+                    Entry::Occupied(mut table) => table.get_mut().widen(&file.table),
+                }
             }
         }
         let commit = Commit {

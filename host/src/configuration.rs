@@ -10,6 +10,7 @@
 //! A key that is not known is an error, never ignored: a setting that was mistyped and
 //! silently not in force is found at the worst of times.
 
+mod components;
 mod document;
 mod edge;
 mod print;
@@ -18,6 +19,7 @@ pub mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use components::{ComponentSettings, ControlSettings, Thresholds};
 pub use edge::{EdgeSettings, http_address};
 pub use setting::{AnySetting, Compression, LogFormat, Setting};
 
@@ -111,6 +113,11 @@ pub enum ConfigurationError {
         "ingest.udp.enable and ingest.tcp.enable are both false, so that nothing could be received: enable one"
     )]
     NoListener,
+    /// Strangers could change how packets are read.
+    #[error(
+        "control.host is {0}, which others can reach: set control.token_file to a file with a token, or control.host to 127.0.0.1"
+    )]
+    OpenControl(std::net::IpAddr),
 }
 
 /// One thing that is wrong with a configuration.

@@ -1,17 +1,31 @@
 //! A component that is held to its job: whatever it does, every item gets an answer.
 //!
 //! A fault (a trap, a deadline, a violation of the contract) costs only the item that
-//! caused it. The instance is thrown away, since a trap poisons it, and the batch is cut
-//! in halves until the item that faults is alone; all others are parsed as if it had not
-//! been there.
+//! caused it. The instance is thrown away, since a trap poisons it, and the items are sent
+//! in ever shorter ranges until the item that faults is alone; all others are parsed as if
+//! it had not been there. A component that faults too often is not called any more.
 
+mod breaker;
+mod instances;
+mod log_limit;
+mod search;
+
+pub use self::{
+    breaker::{Breaker, Noted},
+    search::Share,
+};
+
+use self::{
+    instances::{Instances, TRIPPED},
+    search::{Attempts, Failed, Search},
+};
 use crate::{
     batch::item_bounds,
     checked::{Checked, RowShape},
-    sandbox::{ComponentError, Fault, Parser, ParserComponent, Router, RouterComponent},
+    sandbox::{ComponentError, Fault, Memory, Parser, ParserComponent, Router, RouterComponent},
 };
 use heplake_format::ComponentDigest;
-use heplake_sdk::{Description, RouterDescription, VerdictClass};
+use heplake_sdk::{Accepts, Description, RouterDescription, VerdictClass};
 use std::{ops::Range, sync::Arc};
 
 /// A parser as a pipeline calls it: in the sandbox, or natively for a baseline.
@@ -21,10 +35,24 @@ pub trait Parse: Send {
     /// # Errors
     /// After any fault the parser is thrown away.
     fn parse(&mut self, items: &Items<'_>) -> Result<Checked, Fault>;
+
+    /// The same within a part of the deadline. One without deadlines takes no notice.
+    ///
+    /// # Errors
+    /// After any fault the parser is thrown away.
+    fn parse_within(&mut self, items: &Items<'_>, share: Share) -> Result<Checked, Fault> {
+        let _ = share;
+        self.parse(items)
+    }
+
+    /// What it has of the machine's memory, for itself.
+    fn memory(&self) -> Memory {
+        Memory::default()
+    }
 }
 
 /// Makes parsers, and makes them again after a fault.
-pub trait ParserSource: Send {
+pub trait ParserSource: Send + Sync {
     /// What its parsers say of themselves.
     fn description(&self) -> &Description;
     /// How commits and rejected rows name it.
@@ -43,10 +71,30 @@ pub trait Route: Send {
     /// # Errors
     /// After any fault the router is thrown away.
     fn route(&mut self, bytes: &[u8], cells: &[u64], rows: u32) -> Result<Vec<u32>, Fault>;
+
+    /// The same within a part of the deadline. One without deadlines takes no notice.
+    ///
+    /// # Errors
+    /// After any fault the router is thrown away.
+    fn route_within(
+        &mut self,
+        bytes: &[u8],
+        cells: &[u64],
+        rows: u32,
+        share: Share,
+    ) -> Result<Vec<u32>, Fault> {
+        let _ = share;
+        self.route(bytes, cells, rows)
+    }
+
+    /// What it has of the machine's memory, for itself.
+    fn memory(&self) -> Memory {
+        Memory::default()
+    }
 }
 
 /// Makes routers, and makes them again after a fault.
-pub trait RouterSource: Send {
+pub trait RouterSource: Send + Sync {
     /// What its routers say of themselves.
     fn description(&self) -> &RouterDescription;
     /// How commits name it.
@@ -87,14 +135,16 @@ impl ParserSource for ParserComponent {
 
 impl Parse for Parser {
     fn parse(&mut self, items: &Items<'_>) -> Result<Checked, Fault> {
-        let Items {
-            bytes,
-            ends,
-            received,
-            context,
-            context_bytes,
-        } = items;
-        Self::parse(self, bytes, ends, received, context, context_bytes)
+        self.parse_within(items, Share::WHOLE)
+    }
+
+    fn parse_within(&mut self, items: &Items<'_>, share: Share) -> Result<Checked, Fault> {
+        let deadline = share.of(self.deadline());
+        Self::parse(self, items, deadline)
+    }
+
+    fn memory(&self) -> Memory {
+        Self::memory(self)
     }
 }
 
@@ -112,7 +162,22 @@ impl RouterSource for RouterComponent {
 
 impl Route for Router {
     fn route(&mut self, bytes: &[u8], cells: &[u64], rows: u32) -> Result<Vec<u32>, Fault> {
-        Self::route(self, bytes, cells, rows)
+        self.route_within(bytes, cells, rows, Share::WHOLE)
+    }
+
+    fn route_within(
+        &mut self,
+        bytes: &[u8],
+        cells: &[u64],
+        rows: u32,
+        share: Share,
+    ) -> Result<Vec<u32>, Fault> {
+        let deadline = share.of(self.deadline());
+        Self::route(self, bytes, cells, rows, deadline)
+    }
+
+    fn memory(&self) -> Memory {
+        Self::memory(self)
     }
 }
 
@@ -133,24 +198,30 @@ pub enum Outcome<'a> {
 
 /// A parser that answers for every item.
 pub struct ContainedParser {
-    source: Box<dyn ParserSource>,
+    source: Arc<dyn ParserSource>,
     shape: RowShape,
     /// `name@version sha256:digest`, as rejected rows name it.
     label: Arc<str>,
-    instance: Option<Box<dyn Parse>>,
+    instances: Instances<dyn Parse>,
+    search: Search,
     /// Items of the batch in hand that faulted, and how; rising.
     faults: Vec<(u32, &'static str)>,
 }
 
+/// Not this component's: the second verdict of `wit/heplake.wit`.
+const NOT_MINE: u32 = 1;
 /// A verdict for items that faulted; no component can return it.
 const FAULTED: u32 = u32::MAX;
 
 impl ContainedParser {
-    /// Makes the first instance.
+    /// Makes the first instances. All that contain the same component share its breaker.
     ///
     /// # Errors
-    /// When it cannot be made, or describes itself beyond bounds.
-    pub fn new(source: Box<dyn ParserSource>) -> Result<Self, ComponentError> {
+    /// When they cannot be made, or describe themselves beyond bounds.
+    pub fn new(
+        source: Arc<dyn ParserSource>,
+        breaker: Arc<Breaker>,
+    ) -> Result<Self, ComponentError> {
         let shape = RowShape::of(source.description()).map_err(ComponentError::Description)?;
         let ComponentDigest {
             name,
@@ -158,12 +229,14 @@ impl ContainedParser {
             digest,
         } = source.named();
         let label = format!("{name}@{version} sha256:{digest}").into();
-        let instance = Some(source.instantiate()?);
+        let maker = source.clone();
+        let instances = Instances::new(source.named(), breaker, move || maker.instantiate())?;
         Ok(Self {
             source,
             shape,
             label,
-            instance,
+            instances,
+            search: Search::default(),
             faults: Vec::new(),
         })
     }
@@ -186,17 +259,30 @@ impl ContainedParser {
         &self.label
     }
 
-    /// Has a batch parsed.
+    /// Bytes of memory that its instances have.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.instances.memory_bytes()
+    }
+
+    /// Has a batch parsed. Without the component, since it faulted too often, each item of
+    /// an envelope has faulted, and a payload is nobody's.
     pub fn parse(&mut self, items: &Items<'_>) -> Checked {
         self.faults.clear();
-        match self.attempt(items) {
-            Ok(checked) => checked,
-            Err(fault) => {
-                let mut all = Checked::default();
-                self.bisect(items, 0..items.ends.len(), &fault, &mut all);
-                all
-            }
-        }
+        let description = self.source.description();
+        let mut parsing = Parsing {
+            items,
+            context: description.context.len(),
+            is_envelope: description.accepts == Accepts::Datagrams,
+            shape: &self.shape,
+            instances: &mut self.instances,
+            faults: &mut self.faults,
+            all: Checked::default(),
+        };
+        self.search.run(items.ends.len(), &mut parsing);
+        let all = parsing.all;
+        self.instances.tidy();
+        all
     }
 
     /// What became of an item of the batch parsed last.
@@ -204,7 +290,7 @@ impl ContainedParser {
     pub fn outcome(&self, verdicts: &[u32], item: usize) -> Outcome<'_> {
         match verdicts.get(item).copied().unwrap_or(FAULTED) {
             0 => Outcome::Parsed,
-            1 => Outcome::NotMine,
+            NOT_MINE => Outcome::NotMine,
             FAULTED => {
                 let at = self
                     .faults
@@ -221,80 +307,115 @@ impl ContainedParser {
             },
         }
     }
+}
 
-    fn attempt(&mut self, items: &Items<'_>) -> Result<Checked, Fault> {
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => self
-                .source
-                .instantiate()
-                .map_err(|error| Fault::Trap(error.to_string()))?,
-        };
-        let result = instance.parse(items);
-        match &result {
-            Ok(_) => self.instance = Some(instance),
-            Err(fault) => {
-                let component = self.source.named().name.clone();
-                metrics::counter!("heplake_component_faults_total",
-                    "component" => component, "kind" => fault.kind())
-                .increment(1);
-            }
+/// A batch that is being parsed.
+struct Parsing<'a> {
+    items: &'a Items<'a>,
+    /// Number of context fields.
+    context: usize,
+    is_envelope: bool,
+    shape: &'a RowShape,
+    instances: &'a mut Instances<dyn Parse>,
+    faults: &'a mut Vec<(u32, &'static str)>,
+    all: Checked,
+}
+
+impl Parsing<'_> {
+    fn answer(&mut self, items: Range<usize>, verdict: u32, fault: Option<&'static str>) {
+        if let Some(kind) = fault {
+            self.faults
+                .extend(items.clone().map(|item| (item as u32, kind)));
         }
-        result
+        self.all.append_verdicts(verdict, items.len(), self.shape);
+    }
+}
+
+impl<'a> Attempts for Parsing<'a> {
+    fn attempt(&mut self, part: Range<usize>, share: Share) -> Result<(), Failed> {
+        let Items {
+            bytes,
+            ends,
+            received,
+            context,
+            context_bytes,
+        } = *self.items;
+        if part == (0..ends.len()) {
+            let items = self.items;
+            self.all = self
+                .instances
+                .call(|parser| parser.parse_within(items, share))?;
+            return Ok(());
+        }
+        let (start, _) = item_bounds(ends, part.start);
+        let (_, end) = item_bounds(ends, part.end - 1);
+        let of_part = |list: &'a [u64], width: usize| {
+            list.get(part.start * width..part.end * width)
+                .unwrap_or_default()
+        };
+        let part_ends: Vec<u32> = ends[part.clone()]
+            .iter()
+            .map(|end| end - start as u32)
+            .collect();
+        let items = Items {
+            bytes: bytes.get(start..end).unwrap_or_default(),
+            ends: &part_ends,
+            received: of_part(received, 1),
+            context: of_part(context, self.context),
+            context_bytes,
+        };
+        let Self { all, shape, .. } = self;
+        self.instances.call(|parser| {
+            let checked = parser.parse_within(&items, share)?;
+            // What the parts of a batch return is held to what a batch may.
+            all.append(&checked, start as u32, ends.len(), shape)
+                .map_err(Fault::Violation)
+        })
     }
 
-    /// Parses a range that faulted as a whole, in halves.
-    fn bisect(&mut self, items: &Items<'_>, range: Range<usize>, fault: &Fault, all: &mut Checked) {
-        if range.len() <= 1 {
-            let item = range.start as u32;
-            tracing::warn!(component = %self.label, %fault, "a packet made a component fault; it goes to hep_rejected");
-            self.faults.push((item, fault.kind()));
-            all.append(&Checked::without_rows(FAULTED), item, 0, &self.shape);
-            return;
-        }
-        let middle = range.start + range.len() / 2;
-        for half in [range.start..middle, middle..range.end] {
-            let (start, _) = item_bounds(items.ends, half.start);
-            let (_, end) = item_bounds(items.ends, half.end - 1);
-            let ends: Vec<u32> = items.ends[half.clone()]
-                .iter()
-                .map(|end| end - start as u32)
-                .collect();
-            let width = self.description().context.len();
-            let part = Items {
-                bytes: items.bytes.get(start..end).unwrap_or_default(),
-                ends: &ends,
-                received: items.received.get(half.clone()).unwrap_or_default(),
-                context: items
-                    .context
-                    .get(half.start * width..half.end * width)
-                    .unwrap_or_default(),
-                context_bytes: items.context_bytes,
-            };
-            match self.attempt(&part) {
-                Ok(checked) => {
-                    all.append(&checked, half.start as u32, start as u32, &self.shape);
-                }
-                Err(fault) => self.bisect(items, half, &fault, all),
-            }
+    fn blame(&mut self, item: usize, fault: &Fault) {
+        let what = "a packet made a component fault; it goes to hep_rejected";
+        self.instances.note(fault, what);
+        self.answer(item..item + 1, FAULTED, Some(fault.kind()));
+    }
+
+    fn excuse(&mut self, fault: &Fault) {
+        let what = "packets made a component fault together, and none of them alone";
+        self.instances.note(fault, what);
+    }
+
+    fn give_up(&mut self, rest: Range<usize>, reason: &'static str) {
+        if reason == TRIPPED && !self.is_envelope {
+            self.answer(rest, NOT_MINE, None);
+        } else {
+            self.answer(rest, FAULTED, Some(reason));
         }
     }
 }
 
 /// A router that answers for every row.
 pub struct ContainedRouter {
-    source: Box<dyn RouterSource>,
-    instance: Option<Box<dyn Route>>,
+    source: Arc<dyn RouterSource>,
+    instances: Instances<dyn Route>,
+    search: Search,
 }
 
 impl ContainedRouter {
-    /// Makes the first instance.
+    /// Makes the first instances. All that contain the same component share its breaker.
     ///
     /// # Errors
-    /// When it cannot be made.
-    pub fn new(source: Box<dyn RouterSource>) -> Result<Self, ComponentError> {
-        let instance = Some(source.instantiate()?);
-        Ok(Self { source, instance })
+    /// When they cannot be made.
+    pub fn new(
+        source: Arc<dyn RouterSource>,
+        breaker: Arc<Breaker>,
+    ) -> Result<Self, ComponentError> {
+        let maker = source.clone();
+        let instances = Instances::new(source.named(), breaker, move || maker.instantiate())?;
+        Ok(Self {
+            source,
+            instances,
+            search: Search::default(),
+        })
     }
 
     /// What it says of itself.
@@ -309,45 +430,63 @@ impl ContainedRouter {
         self.source.named()
     }
 
-    /// For each row the place of its table; of a row on which the router faults none.
-    pub fn route(&mut self, bytes: &[u8], cells: &[u64], rows: usize) -> Vec<Option<u32>> {
-        let width = self.description().reads.len();
-        match self.attempt(bytes, cells, rows) {
-            Ok(tables) => tables.into_iter().map(Some).collect(),
-            Err(fault) if rows <= 1 => {
-                let component = &self.source.named().name;
-                tracing::warn!(%component, %fault, "a row made a router fault; it goes to the default table");
-                vec![None; rows]
-            }
-            Err(_) => {
-                let middle = rows / 2;
-                let (first, second) = cells.split_at(middle * width);
-                let mut tables = self.route(bytes, first, middle);
-                tables.extend(self.route(bytes, second, rows - middle));
-                tables
-            }
-        }
+    /// Bytes of memory that its instances have.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.instances.memory_bytes()
     }
 
-    fn attempt(&mut self, bytes: &[u8], cells: &[u64], rows: usize) -> Result<Vec<u32>, Fault> {
-        let mut instance = match self.instance.take() {
-            Some(instance) => instance,
-            None => self
-                .source
-                .instantiate()
-                .map_err(|error| Fault::Trap(error.to_string()))?,
+    /// For each row the place of its table; none of a row on which the router faults, or
+    /// when it faulted too often to be asked.
+    pub fn route(&mut self, bytes: &[u8], cells: &[u64], rows: usize) -> Vec<Option<u32>> {
+        let mut routing = Routing {
+            bytes,
+            cells,
+            width: self.source.description().reads.len(),
+            instances: &mut self.instances,
+            tables: Vec::with_capacity(rows),
         };
-        let result = instance.route(bytes, cells, rows as u32);
-        match &result {
-            Ok(_) => self.instance = Some(instance),
-            Err(fault) => {
-                let component = self.source.named().name.clone();
-                metrics::counter!("heplake_component_faults_total",
-                    "component" => component, "kind" => fault.kind())
-                .increment(1);
-            }
-        }
-        result
+        self.search.run(rows, &mut routing);
+        let tables = routing.tables;
+        self.instances.tidy();
+        tables
+    }
+}
+
+/// Rows that are being routed.
+struct Routing<'a> {
+    bytes: &'a [u8],
+    cells: &'a [u64],
+    /// Cells of a row.
+    width: usize,
+    instances: &'a mut Instances<dyn Route>,
+    tables: Vec<Option<u32>>,
+}
+
+impl Attempts for Routing<'_> {
+    fn attempt(&mut self, part: Range<usize>, share: Share) -> Result<(), Failed> {
+        let cells = part.start * self.width..part.end * self.width;
+        let cells = self.cells.get(cells).unwrap_or_default();
+        let tables = self
+            .instances
+            .call(|router| router.route_within(self.bytes, cells, part.len() as u32, share))?;
+        self.tables.extend(tables.into_iter().map(Some));
+        Ok(())
+    }
+
+    fn blame(&mut self, _: usize, fault: &Fault) {
+        let what = "a row made a router fault; its payload goes to the default table";
+        self.instances.note(fault, what);
+        self.tables.push(None);
+    }
+
+    fn excuse(&mut self, fault: &Fault) {
+        let what = "rows made a router fault together, and none of them alone";
+        self.instances.note(fault, what);
+    }
+
+    fn give_up(&mut self, rest: Range<usize>, _: &'static str) {
+        self.tables.extend(rest.map(|_| None));
     }
 }
 

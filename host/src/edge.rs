@@ -9,7 +9,7 @@
 use crate::{
     batch::BATCH_PACKETS_MAX,
     commit::{CommitFailed, Committed, Committer, now_us},
-    components::{Components, ComponentsError},
+    components::{Control, ControlError, WorkerLink, watch},
     configuration::EdgeSettings,
     listener::{ListenError, TcpListener, UdpListener},
     store::{Store, StoreError},
@@ -42,7 +42,7 @@ const BACKLOG_BATCHES_MAX: u64 = 2;
 pub enum StartError {
     /// A component is refused.
     #[error(transparent)]
-    Components(#[from] ComponentsError),
+    Components(#[from] ControlError),
     /// An address cannot be had.
     #[error(transparent)]
     Listen(#[from] ListenError),
@@ -64,6 +64,8 @@ pub struct Edge {
     receivers: Vec<thread::JoinHandle<()>>,
     tcp: Option<JoinHandle<()>>,
     committing: JoinHandle<Committer>,
+    control: Arc<Control>,
+    watching: JoinHandle<()>,
     workers: Vec<thread::JoinHandle<()>>,
 }
 
@@ -73,22 +75,28 @@ impl Edge {
     /// # Errors
     /// Says what is in the way; nothing has been received then.
     pub async fn start(settings: EdgeSettings) -> Result<Self, StartError> {
-        let components = Components::load(&settings)?;
+        let loading = settings.clone();
+        let loaded = tokio::task::spawn_blocking(move || Control::open(&loading)).await;
+        let control = Arc::new(loaded.map_err(|_| ControlError::Stopping)??);
         let store = Store::open(&settings.data_path)?;
         let backlog = Backlog::new(settings.batch_size as u64 * BACKLOG_BATCHES_MAX);
         let batches_max = settings
             .queue_size
             .div_ceil(BATCH_PACKETS_MAX * settings.worker_count);
         let mut senders = Vec::new();
-        let mut workers = Vec::new();
+        let (mut workers, mut links) = (Vec::new(), Vec::new());
         for index in 0..settings.worker_count {
             let (sender, mut receiver) = mpsc::channel(batches_max.max(2));
             let mut worker = Worker::new(
-                components.pipeline(now_us() ^ (index as u64) << 56)?,
+                control.pipeline(now_us() ^ (index as u64) << 56)?,
                 settings.name.clone(),
                 settings.compression,
                 backlog.clone(),
             );
+            links.push(WorkerLink {
+                exchange: worker.exchange().clone(),
+                work: sender.downgrade(),
+            });
             let thread = thread::Builder::new().name(format!("worker-{index}"));
             workers.push(thread.spawn(move || {
                 if let Err(error) = worker.run(&mut receiver) {
@@ -98,6 +106,7 @@ impl Edge {
             senders.push(sender);
         }
 
+        control.attach(links);
         let mut committer = Committer::open(
             store,
             settings.name.clone(),
@@ -136,7 +145,10 @@ impl Edge {
             flush.run(&mut committer, stop_commits).await;
             committer
         });
+        let watching = tokio::spawn(watch(control.clone(), stop.clone()));
         Ok(Self {
+            control,
+            watching,
             udp_address,
             tcp_address,
             stop_receivers,
@@ -146,6 +158,12 @@ impl Edge {
             committing,
             workers,
         })
+    }
+
+    /// Its components.
+    #[must_use]
+    pub fn control(&self) -> &Arc<Control> {
+        &self.control
     }
 
     /// Where HEP is received over UDP.
@@ -171,6 +189,8 @@ impl Edge {
             // It ends by itself; a panic in it has been reported.
             let _ = tcp.await;
         }
+        let _ = self.watching.await;
+        self.control.detach();
         let receivers = self.receivers;
         let _ = tokio::task::spawn_blocking(move || {
             for receiver in receivers {

@@ -2,6 +2,12 @@
 //!
 //! The lake puts its own routes in place of the edge's; how they are served is the same.
 
+mod control;
+mod guard;
+
+pub use control::{SIGNATURE_HEADER, WASM, control_routes, read_token};
+pub use guard::{HostGuard, has_content_type};
+
 use crate::{process::Failure, telemetry::Metrics};
 use axum::{
     Json, Router,
@@ -44,6 +50,8 @@ pub struct EdgeState {
     pub udp: Option<SocketAddr>,
     /// Where it receives over TCP.
     pub tcp: Option<SocketAddr>,
+    /// Where its components are controlled.
+    pub control: Option<SocketAddr>,
     /// When the process started.
     pub started: Instant,
     /// Its metrics.
@@ -58,6 +66,7 @@ impl EdgeState {
             "name": self.name.as_str(),
             "udp": self.udp,
             "tcp": self.tcp,
+            "control": self.control,
         })
     }
 }
@@ -89,16 +98,20 @@ pub fn render(metrics: &Metrics) -> impl IntoResponse + use<> {
 }
 
 /// Binds the address, if there is one: before anything is received that could be lost if
-/// it is taken.
+/// it is taken. `section` of the configuration sets it.
 ///
 /// # Errors
 /// Says which address cannot be bound, and what sets it.
-pub async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Failure> {
+pub async fn bind(
+    address: Option<SocketAddr>,
+    section: &str,
+) -> Result<Option<TcpListener>, Failure> {
     let Some(address) = address else {
         return Ok(None);
     };
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        let what = format!("cannot serve HTTP on {address} (http.host and http.port set it)");
+        let what =
+            format!("cannot serve HTTP on {address} ({section}.host and {section}.port set it)");
         Failure::of(&what, &error)
     })?;
     Ok(Some(listener))
@@ -108,11 +121,12 @@ pub async fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, Fa
 pub fn spawn(
     listener: Option<TcpListener>,
     routes: Router,
+    what: &str,
     stop: &CancellationToken,
 ) -> Option<JoinHandle<io::Result<()>>> {
     let listener = listener?;
     if let Ok(address) = listener.local_addr() {
-        tracing::info!(%address, "serving HTTP");
+        tracing::info!(%address, what, "serving HTTP");
     }
     let bounded = BoundedListener {
         listener,

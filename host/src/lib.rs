@@ -21,6 +21,7 @@ mod worker;
 
 mod components;
 mod contained;
+mod live_samples;
 mod pipeline;
 
 mod checked;
@@ -31,22 +32,30 @@ mod sandbox;
 pub mod http;
 pub mod process;
 pub mod service;
+pub mod signature;
 pub mod telemetry;
 
 pub use batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, PacketBatch};
 pub use checked::{Checked, RowShape, Violation, check_routes};
 pub use commit::{CommitFailed, Committed};
-pub use components::{Components, ComponentsError};
+pub use components::{
+    Activate, Activated, BreakerSettings, ComponentSet, ComponentStoreError, ComponentsError,
+    Control, ControlError, Difference, Entry, Event, PipelineOptions, Report, Slot, Stage, Version,
+    WorkerLink,
+};
 pub use contained::{
-    ContainedParser, ContainedRouter, Items, Outcome, Parse, ParserSource, Route, RouterSource,
+    Breaker, ContainedParser, ContainedRouter, Items, Noted, Outcome, Parse, ParserSource, Route,
+    RouterSource, Share,
 };
 pub use data_file::{DataFileError, DataFileWriter, SealedFile};
 pub use edge::{Edge, StartError};
 pub use listener::ListenError;
-pub use pipeline::{Pipeline, PipelineError, TimeWindow};
+pub use live_samples::{LiveSamples, Sample};
+pub use pipeline::{Pipeline, PipelineError, Tally, TimeWindow};
 pub use rows::{PlanError, TablePlan, TableRows, Values};
 pub use sandbox::{
-    ComponentError, Engine, Fault, Limits, Parser, ParserComponent, Router, RouterComponent,
+    AnyComponent, Compiled, ComponentError, Engine, Export, Fault, Limits, Memory, Parser,
+    ParserComponent, Router, RouterComponent, Survey, World,
 };
 pub use store::StoreError;
-pub use worker::{Backlog, SealedWork, Worker, WorkerError};
+pub use worker::{Backlog, Exchange, Exchanged, SealedWork, Work, Worker, WorkerError};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  packets ─▶ envelope ─▶ by protocol type ─▶ parser ─▶ router ─▶ rows by table and date
+//!                 │               │              └─ none ──▶ hep_proto_<N>_default, a column a field
 //!                 │               └─ none ──▶ hep_proto_<N>_default
 //!                 └─ refused ──▶ hep_rejected ◀── refused
 //! ```
@@ -10,24 +11,30 @@
 //! The pipeline knows no protocol, no socket and no file; time and chance are handed in.
 
 mod payloads;
+mod protocol;
+mod tally;
 mod uuids;
+
+pub use self::{protocol::PipelineError, tally::Tally};
 
 use self::{
     payloads::{Payloads, gather},
+    protocol::Protocol,
     uuids::Uuids,
 };
 use crate::{
     batch::{PacketBatch, item_bounds},
     checked::Checked,
     contained::{ContainedParser, ContainedRouter, Items, Outcome},
+    live_samples::LiveSamples,
     rows::{
         EnvelopeFields, NONE, Origin, PlanError, Refusal, Row, Space, TablePlan, TablePlans,
         TableRows,
     },
 };
-use heplake_format::{ComponentDigest, PartitionDate};
-use heplake_sdk::{Accepts, Cell, Kind};
-use std::{collections::BTreeMap, time::Duration};
+use heplake_format::{ComponentDigest, PartitionDate, Table, TableName};
+use heplake_sdk::{Accepts, Cell};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 /// HEP's protocol type is one octet (HEP3 specification, chunk 0x000b). A number beyond
@@ -65,52 +72,6 @@ impl TimeWindow {
     }
 }
 
-/// A parser with the router of its rows.
-struct Protocol {
-    parser: ContainedParser,
-    router: ContainedRouter,
-    plans: Vec<TablePlan>,
-    /// For each context field that the parser asks for, the envelope's.
-    context: Vec<(usize, Kind)>,
-    /// For each field that the router reads, the parser's.
-    reads: Vec<(usize, Kind)>,
-    proto_types: Vec<u32>,
-}
-
-/// Why a set of components makes no pipeline.
-#[derive(Debug, thiserror::Error)]
-pub enum PipelineError {
-    /// A table cannot be filled.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
-    /// The envelope is none, or a parser is one.
-    #[error("component `{0}` accepts something else than its place in the pipeline hands it")]
-    Accepts(String),
-    /// A name that the stage before does not have.
-    #[error("component `{component}` asks for the field `{field}`, which `{of}` does not have")]
-    Field {
-        /// Who asks.
-        component: String,
-        /// The field.
-        field: String,
-        /// Who should have it.
-        of: String,
-    },
-    /// A router of another parser's rows.
-    #[error("router `{router}` routes the rows of `{routes}`, not of `{parser}`")]
-    Router {
-        /// The router.
-        router: String,
-        /// What it says it routes.
-        routes: String,
-        /// The parser.
-        parser: String,
-    },
-    /// Two parsers of one protocol type.
-    #[error("two parsers accept the protocol type {0}")]
-    Doubled(u32),
-}
-
 /// One worker's pipeline.
 pub struct Pipeline {
     envelope: ContainedParser,
@@ -119,9 +80,12 @@ pub struct Pipeline {
     plans: TablePlans,
     defaults: BTreeMap<u32, TablePlan>,
     rejected: TablePlan,
+    enveloped_by: Arc<[ComponentDigest]>,
     window: TimeWindow,
     store_keep_alives: bool,
     uuids: Uuids,
+    tally: Arc<Tally>,
+    samples: Option<Arc<LiveSamples>>,
 }
 
 impl Pipeline {
@@ -131,7 +95,7 @@ impl Pipeline {
     /// Says which components do not fit together, and why.
     pub fn new(
         envelope: ContainedParser,
-        parsers: Vec<(ContainedParser, ContainedRouter)>,
+        parsers: Vec<(ContainedParser, Option<ContainedRouter>)>,
         window: TimeWindow,
         store_keep_alives: bool,
         seed: u64,
@@ -145,6 +109,7 @@ impl Pipeline {
         let rejected = plans.rejected()?;
         // The envelope must have what the default tables are made of, whatever comes.
         plans.of_protocol(0)?;
+        let mut defaults = BTreeMap::new();
         let mut protocols: Vec<Protocol> = Vec::with_capacity(parsers.len());
         for (parser, router) in parsers {
             let protocol = Protocol::new(&envelope, parser, router, &plans)?;
@@ -158,27 +123,64 @@ impl Pipeline {
             }
             protocols.push(protocol);
         }
+        let mut tables: BTreeMap<&TableName, &Table> = BTreeMap::new();
+        for table in protocols.iter().flat_map(|protocol| &protocol.plans) {
+            let table = table.table();
+            if *tables.entry(&table.name).or_insert(table) != table {
+                return Err(PipelineError::Table(table.name.clone()));
+            }
+        }
+        for proto_type in 0..=PROTO_TYPE_MAX as u32 {
+            if let Some(table) = tables.get(&TableName::of_protocol(proto_type)) {
+                defaults.insert(proto_type, plans.of_protocol_like(proto_type, table)?);
+            }
+        }
         Ok(Self {
+            enveloped_by: [envelope.named().clone()].into(),
             envelope,
             fields,
             protocols,
             plans,
-            defaults: BTreeMap::new(),
+            defaults,
             rejected,
             window,
             store_keep_alives,
             uuids: Uuids::new(seed),
+            tally: Arc::default(),
+            samples: None,
         })
     }
 
-    /// The components at work, for the commit.
+    /// Has it keep samples of what passes.
     #[must_use]
-    pub fn components(&self) -> Vec<ComponentDigest> {
-        let mut named = vec![self.envelope.named().clone()];
-        for Protocol { parser, router, .. } in &self.protocols {
-            named.extend([parser.named().clone(), router.named().clone()]);
-        }
-        named
+    pub fn sampled(mut self, samples: Arc<LiveSamples>) -> Self {
+        self.samples = Some(samples);
+        self
+    }
+
+    /// The tables that components decide on, with all their columns: not those of protocol
+    /// types without a parser, which are the storage layout's.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        let plans = self.protocols.iter().flat_map(|protocol| &protocol.plans);
+        plans.map(TablePlan::table)
+    }
+
+    /// What became of its packets.
+    #[must_use]
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// Memory of all its instances, in bytes.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        let protocols = self.protocols.iter().map(Protocol::memory_bytes);
+        (self.envelope.memory_bytes() + protocols.sum::<usize>()) as u64
+    }
+
+    /// Takes the place of another pipeline of the same worker: its UUIDs go on rising.
+    pub fn succeed(&mut self, before: &mut Self) {
+        std::mem::swap(&mut self.uuids, &mut before.uuids);
     }
 
     /// Turns packets into rows, and hands them to `write` by table and date.
@@ -207,6 +209,14 @@ impl Pipeline {
         };
 
         let unpacked = self.unpacked(&received);
+        self.tally.count_batch(batch.len());
+        if let Some(samples) = &self.samples {
+            samples.offer(
+                &batch,
+                packets.bytes(),
+                unpacked.iter().map(|one| (one.row.packet, one.proto_type)),
+            );
+        }
         self.write_refused(&received, &mut write)?;
         let mut groups = Groups::of(&unpacked, &self.protocols);
         for index in 0..self.protocols.len() {
@@ -285,9 +295,27 @@ impl Pipeline {
         if rows.is_empty() {
             return Ok(());
         }
+        self.tally.count_refused(rows.len());
+        self.keep_refused(received, &rows);
         let nothing = Space::new(Vec::new());
         let origin = received.origin(&self.fields, None, &nothing, &nothing, &refusals);
-        write_rows(&origin, &self.rejected, rows, &mut self.uuids, write)
+        let made_by = &self.enveloped_by;
+        write_rows(
+            &origin,
+            &self.rejected,
+            made_by,
+            rows,
+            &mut self.uuids,
+            write,
+        )
+    }
+
+    /// Keeps samples of what was refused.
+    fn keep_refused(&self, received: &Received<'_>, rows: &[Row]) {
+        if let Some(samples) = &self.samples {
+            let packets = rows.iter().map(|row| row.packet);
+            samples.refused(received.batch, received.packets.bytes(), packets);
+        }
     }
 
     /// Has one protocol's payloads parsed and routed; gives back those that are not its.
@@ -304,6 +332,8 @@ impl Pipeline {
             fields,
             uuids,
             store_keep_alives,
+            tally,
+            samples,
             ..
         } = self;
         let Some(Protocol {
@@ -312,7 +342,9 @@ impl Pipeline {
             plans,
             context,
             reads,
-            ..
+            proto_types,
+            rows_by,
+            refused_by,
         }) = protocols.get_mut(index)
         else {
             return Ok(Vec::new());
@@ -343,8 +375,23 @@ impl Pipeline {
             }
         }
 
-        let (bytes, cells) = gather(&parsed, reads, payloads.space.bytes(), scratch.bytes());
-        let tables = router.route(&bytes, &cells, parsed.rows());
+        let tables = match router {
+            Some(router) => {
+                let (bytes, cells) =
+                    gather(&parsed, reads, payloads.space.bytes(), scratch.bytes());
+                router.route(&bytes, &cells, parsed.rows())
+            }
+            None => {
+                let table = |item: &u32| {
+                    let proto_type = group.get(*item as usize)?.proto_type;
+                    let at = proto_types
+                        .iter()
+                        .position(|t| u64::from(*t) == proto_type)?;
+                    u32::try_from(at).ok()
+                };
+                parsed.items().iter().map(table).collect()
+            }
+        };
         let mut by_table: Vec<Vec<Row>> = vec![Vec::new(); plans.len()];
         let mut last_unrouted = None;
         for (payload, (&item, table)) in parsed.items().iter().zip(tables).enumerate() {
@@ -367,9 +414,16 @@ impl Pipeline {
 
         let origin = received.origin(fields, Some(&parsed), &payloads.space, &scratch, &refusals);
         for (plan, rows) in plans.iter().zip(by_table) {
-            write_rows(&origin, plan, rows, uuids, write)?;
+            write_rows(&origin, plan, rows_by, rows, uuids, write)?;
         }
-        write_rows(&origin, rejected, refused, uuids, write)?;
+        if !refused.is_empty() {
+            tally.count_refused(refused.len());
+            if let Some(samples) = samples {
+                let packets = refused.iter().map(|row| row.packet);
+                samples.refused(received.batch, received.packets.bytes(), packets);
+            }
+        }
+        write_rows(&origin, rejected, refused_by, refused, uuids, write)?;
         Ok(others)
     }
 
@@ -419,65 +473,25 @@ impl Pipeline {
                 vacant.insert(plan?);
             }
             if let Some(plan) = self.defaults.get(&proto_type) {
-                write_rows(&origin, plan, rows, &mut self.uuids, write)?;
+                write_rows(
+                    &origin,
+                    plan,
+                    &self.enveloped_by,
+                    rows,
+                    &mut self.uuids,
+                    write,
+                )?;
             }
         }
-        write_rows(&origin, &self.rejected, refused, &mut self.uuids, write)
-    }
-}
-
-impl Protocol {
-    fn new(
-        envelope: &ContainedParser,
-        parser: ContainedParser,
-        router: ContainedRouter,
-        plans: &TablePlans,
-    ) -> Result<Self, PipelineError> {
-        let (unpacks, parses, routes) = (
-            envelope.description(),
-            parser.description(),
-            router.description(),
-        );
-        let Accepts::ProtocolTypes(proto_types) = &parses.accepts else {
-            return Err(PipelineError::Accepts(parses.name.clone()));
-        };
-        if routes.routes != parses.name {
-            return Err(PipelineError::Router {
-                router: routes.name.clone(),
-                routes: routes.routes.clone(),
-                parser: parses.name.clone(),
-            });
-        }
-        let find = |component: &str, field: &String, of: &heplake_sdk::Description| {
-            let index = of.fields.iter().position(|other| other.name == *field);
-            index
-                .map(|index| (index, of.fields[index].kind))
-                .ok_or_else(|| PipelineError::Field {
-                    component: component.into(),
-                    field: field.clone(),
-                    of: of.name.clone(),
-                })
-        };
-        let context = parses
-            .context
-            .iter()
-            .map(|field| find(&parses.name, field, unpacks));
-        let context = context.collect::<Result<_, _>>()?;
-        let reads = routes
-            .reads
-            .iter()
-            .map(|field| find(&routes.name, field, parses));
-        let reads = reads.collect::<Result<_, _>>()?;
-        let table_plans = plans.of_router(routes, parses)?;
-        let proto_types = proto_types.clone();
-        Ok(Self {
-            parser,
-            router,
-            plans: table_plans,
-            context,
-            reads,
-            proto_types,
-        })
+        let made_by = &self.enveloped_by;
+        write_rows(
+            &origin,
+            &self.rejected,
+            made_by,
+            refused,
+            &mut self.uuids,
+            write,
+        )
     }
 }
 
@@ -593,6 +607,7 @@ fn refusal(
 fn write_rows<E: From<PlanError>>(
     origin: &Origin<'_>,
     plan: &TablePlan,
+    made_by: &Arc<[ComponentDigest]>,
     mut rows: Vec<Row>,
     uuids: &mut Uuids,
     write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
@@ -616,6 +631,7 @@ fn write_rows<E: From<PlanError>>(
         write(TableRows {
             plan,
             date: first,
+            made_by,
             origin,
             rows: &rows,
         })?;

@@ -2,7 +2,7 @@
 
 use crate::{
     Edge,
-    configuration::{Configuration, EdgeSettings, http_address},
+    configuration::{Configuration, ControlSettings, EdgeSettings, http_address},
     http::{self, EdgeState},
     process::{Failure, StopSignals},
     telemetry::{self, Metrics},
@@ -18,13 +18,19 @@ use tokio_util::sync::CancellationToken;
 pub async fn run_edge(configuration: &Configuration) -> Result<(), Failure> {
     let settings = EdgeSettings::resolve(configuration)?;
     let http = http_address(configuration)?;
+    let control = ControlSettings::resolve(configuration)?;
     let metrics = start_telemetry(configuration)?;
     let mut signals = catch_signals()?;
 
-    let listener = http::bind(http).await?;
-    let (edge, state) = start_edge(settings, metrics).await?;
+    let listener = http::bind(http, "http").await?;
     let stop = CancellationToken::new();
-    let server = http::spawn(listener, http::edge_routes(state), &stop);
+    let (edge, state) = start_edge(settings, control, metrics, &stop).await?;
+    let server = http::spawn(
+        listener,
+        http::edge_routes(state),
+        "health and metrics",
+        &stop,
+    );
 
     let signal = signals.next().await;
     tracing::info!(signal, "stopping: writing what was received");
@@ -53,20 +59,31 @@ pub fn catch_signals() -> Result<StopSignals, Failure> {
     StopSignals::catch().map_err(|error| Failure::of("signals cannot be caught", &error))
 }
 
-/// Starts an edge and says what it bound.
+/// Starts an edge and says what it bound. Its components are controlled until `stop`.
 ///
 /// # Errors
 /// Says what could not start.
 pub async fn start_edge(
     settings: EdgeSettings,
+    control: Option<ControlSettings>,
     metrics: Metrics,
+    stop: &CancellationToken,
 ) -> Result<(Edge, EdgeState), Failure> {
+    let address = control.as_ref().map(|control| control.address);
+    let listener = http::bind(address, "control").await?;
     let (name, data_path) = (settings.name.clone(), settings.data_path.clone());
     let edge = Edge::start(settings)
         .await
         .map_err(|error| Failure::of("the edge cannot start", &error))?;
+    let controlled = listener.as_ref().and_then(|l| l.local_addr().ok());
+    if let Some(control) = control {
+        let routes = http::control_routes(edge.control().clone(), &control)?;
+        // It ends with `stop`.
+        let _server = http::spawn(listener, routes, "control of components", stop);
+    }
     let state = EdgeState {
         name,
+        control: controlled,
         udp: edge.udp_address(),
         tcp: edge.tcp_address(),
         started: Instant::now(),

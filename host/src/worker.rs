@@ -1,15 +1,23 @@
 //! A worker: a thread with a pipeline and data files of its own, sharing nothing.
+//!
+//! Between two batches its pipeline can be exchanged for another ([`Exchange`]): rows go on
+//! in the same files, unless a table has other columns now.
 
+mod exchange;
+mod files;
+
+pub use self::exchange::{Exchange, Exchanged};
+
+use self::files::Files;
 use crate::{
     batch::PacketBatch,
     configuration::Compression,
-    data_file::{DataFileError, DataFileWriter, SealedFile},
+    data_file::{DataFileError, SealedFile},
     pipeline::Pipeline,
-    rows::{PlanError, TableRows},
+    rows::PlanError,
 };
-use heplake_format::{ComponentDigest, EdgeName, PartitionDate, Sequence, Table, TableName};
+use heplake_format::{ComponentDigest, EdgeName, PartitionDate, Sequence, Table};
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -17,10 +25,6 @@ use std::{
     time::Duration,
 };
 use tokio::sync::{mpsc, oneshot};
-
-/// Files that a worker has open at a time. Each holds a row group; packets with times all
-/// over a year would open one for each day. Beyond this the fullest is closed early.
-const OPEN_FILES_MAX: usize = 64;
 
 /// How long a worker sleeps while the store holds it up.
 const HELD_UP: Duration = Duration::from_millis(1);
@@ -64,14 +68,16 @@ impl Backlog {
         self.storing.store(false, Ordering::Release);
     }
 
-    /// Sleeps while the store is behind. Never while the committer waits for a worker.
-    fn hold_up(&self) {
+    /// Sleeps while the store is behind, and does meanwhile what else is to be done. Never
+    /// while the committer waits for a worker.
+    fn hold_up(&self, mut meanwhile: impl FnMut()) {
         let mut held_up = false;
         while self.storing.load(Ordering::Acquire) && self.rows() >= self.rows_max {
             if !held_up {
                 metrics::counter!("heplake_workers_held_up_total").increment(1);
             }
             held_up = true;
+            meanwhile();
             std::thread::sleep(HELD_UP);
         }
     }
@@ -84,6 +90,8 @@ pub enum Work {
     Packets(PacketBatch),
     /// End all files: they are to be committed under this sequence.
     Seal(Sequence, oneshot::Sender<SealedWork>),
+    /// Nothing: wakes an idle worker to look for a pipeline to exchange its own for.
+    Wake,
 }
 
 /// What a worker has made since it was last sealed.
@@ -91,8 +99,6 @@ pub enum Work {
 pub struct SealedWork {
     /// The files.
     pub files: Vec<WorkedFile>,
-    /// The components that made them.
-    pub components: Vec<ComponentDigest>,
     /// Packets that went into them.
     pub packets: u64,
 }
@@ -106,6 +112,8 @@ pub struct WorkedFile {
     pub date: PartitionDate,
     /// Its content.
     pub sealed: SealedFile,
+    /// The components that made its rows.
+    pub made_by: Vec<ComponentDigest>,
 }
 
 /// Why a worker stopped: only a fault of this program.
@@ -121,9 +129,10 @@ pub enum WorkerError {
 
 /// A worker's files and pipeline.
 pub struct Worker {
-    pipeline: Pipeline,
+    pipeline: Box<Pipeline>,
     files: Files,
     packets: u64,
+    exchange: Arc<Exchange>,
 }
 
 impl Worker {
@@ -135,19 +144,18 @@ impl Worker {
         compression: Compression,
         backlog: Arc<Backlog>,
     ) -> Self {
-        let files = Files {
-            edge,
-            compression,
-            components: pipeline.components(),
-            open: BTreeMap::new(),
-            full: Vec::new(),
-            backlog,
-        };
         Self {
-            pipeline,
-            files,
+            pipeline: Box::new(pipeline),
+            files: Files::new(edge, compression, backlog),
             packets: 0,
+            exchange: Arc::default(),
         }
+    }
+
+    /// Where its pipeline can be exchanged.
+    #[must_use]
+    pub fn exchange(&self) -> &Arc<Exchange> {
+        &self.exchange
     }
 
     /// Works until there is nobody left to give it work.
@@ -165,6 +173,7 @@ impl Worker {
                             Ok(Work::Packets(more)) if batch.has_room_for(&more) => {
                                 batch.append(&more);
                             }
+                            Ok(Work::Wake) => {}
                             Ok(other) => {
                                 next = Some(other);
                                 break;
@@ -178,6 +187,7 @@ impl Worker {
                     // Nobody waits only when the process is on its way out.
                     let _ = reply.send(self.seal(sequence)?);
                 }
+                Work::Wake => self.exchange.meet(&mut self.pipeline),
             }
             if next.is_none() {
                 next = work.blocking_recv();
@@ -195,8 +205,10 @@ impl Worker {
             pipeline,
             files,
             packets,
+            exchange,
         } = self;
-        files.backlog.hold_up();
+        exchange.meet(pipeline);
+        files.hold_up(|| exchange.meet(pipeline));
         *packets += batch.len() as u64;
         metrics::counter!("heplake_packets_processed_total").increment(batch.len() as u64);
         pipeline.process(batch, |rows| files.write(&rows))
@@ -209,76 +221,7 @@ impl Worker {
     pub fn seal(&mut self, sequence: Sequence) -> Result<SealedWork, WorkerError> {
         Ok(SealedWork {
             files: self.files.seal(sequence)?,
-            components: self.files.components.clone(),
             packets: std::mem::take(&mut self.packets),
         })
-    }
-}
-
-/// The data files that a worker has open, and those that are full.
-///
-/// A writer that had rows stays when its file is sealed: the next rows most likely go where
-/// the last went, and find its memory there.
-struct Files {
-    edge: EdgeName,
-    compression: Compression,
-    components: Vec<ComponentDigest>,
-    open: BTreeMap<(TableName, PartitionDate), DataFileWriter>,
-    full: Vec<(PartitionDate, DataFileWriter)>,
-    backlog: Arc<Backlog>,
-}
-
-impl Files {
-    fn write(&mut self, rows: &TableRows<'_>) -> Result<(), WorkerError> {
-        let key = (rows.plan.table().name.clone(), rows.date);
-        let count = rows.len() as u64;
-        let writer = match self.open.entry(key.clone()) {
-            std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
-            std::collections::btree_map::Entry::Vacant(vacant) => {
-                vacant.insert(DataFileWriter::new(rows.plan.table(), self.compression)?)
-            }
-        };
-        writer.write(rows)?;
-        self.backlog.rows.fetch_add(count, Ordering::Relaxed);
-        metrics::counter!("heplake_rows_written_total", "table" => key.0.to_string())
-            .increment(count);
-        if writer.is_full() {
-            self.close(&key);
-        } else if self.open.len() > OPEN_FILES_MAX {
-            self.open.retain(|_, writer| writer.record_count() > 0);
-        }
-        if self.open.len() > OPEN_FILES_MAX {
-            let fullest = self
-                .open
-                .iter()
-                .max_by_key(|(_, writer)| writer.record_count());
-            if let Some(key) = fullest.map(|(key, _)| key.clone()) {
-                self.close(&key);
-            }
-        }
-        Ok(())
-    }
-
-    fn close(&mut self, key: &(TableName, PartitionDate)) {
-        if let Some(writer) = self.open.remove(key) {
-            self.full.push((key.1, writer));
-        }
-    }
-
-    fn seal(&mut self, sequence: Sequence) -> Result<Vec<WorkedFile>, WorkerError> {
-        self.open.retain(|_, writer| writer.record_count() > 0);
-        let mut full = std::mem::take(&mut self.full);
-        let full = full.iter_mut().map(|(date, writer)| (*date, writer));
-        let open = self.open.iter_mut();
-        let all = full.chain(open.map(|((_, date), writer)| (*date, writer)));
-        let mut files = Vec::new();
-        for (date, writer) in all {
-            files.push(WorkedFile {
-                table: writer.table().clone(),
-                date,
-                sealed: writer.seal(&self.edge, sequence, &self.components)?,
-            });
-        }
-        Ok(files)
     }
 }

@@ -1,5 +1,6 @@
 //! The subcommands, one a file: their arguments, and what they do.
 
+pub(crate) mod component;
 pub(crate) mod config;
 pub(crate) mod replay;
 pub(crate) mod serve;

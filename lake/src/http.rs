@@ -14,8 +14,6 @@ mod render;
 mod tests;
 mod value;
 
-pub use guard::HostGuard;
-
 use crate::{
     Answer, Lake, QueryError,
     ladder::{self, Step},
@@ -33,7 +31,7 @@ use axum::{
 use error::ApiError;
 use format::Format;
 use heplake_host::{
-    http::{EdgeState, render as render_metrics},
+    http::{EdgeState, HostGuard, render as render_metrics},
     telemetry::Metrics,
 };
 use parameters::{CallParameters, Parameters, SqlRequest};

@@ -3,7 +3,10 @@
 mod command;
 
 use clap::{Parser, Subcommand};
-use command::{config::ConfigArguments, replay::ReplayArguments, serve::Halves, sql::SqlArguments};
+use command::{
+    component::ComponentArguments, config::ConfigArguments, replay::ReplayArguments, serve::Halves,
+    sql::SqlArguments,
+};
 use heplake_host::{
     process::{self, ConfigurationFile, Failure},
     service,
@@ -21,6 +24,8 @@ use std::process::ExitCode;
         heplake serve --config /etc/heplake/heplake.toml\n  \
         heplake sql \"SELECT method, count(*) FROM hep_proto_1_call GROUP BY ALL\"\n  \
         heplake replay calls.pcap --to 127.0.0.1:9060\n  \
+        heplake component list                         which components serve\n  \
+        heplake component new gauges                   a parser of your own, to begin with\n  \
         heplake config print > heplake.toml            every setting, its default and its reason\n\n\
         Exit codes: 0 done, 1 failed, 64 wrong arguments or configuration."
 )]
@@ -45,6 +50,8 @@ enum Command {
     Config(ConfigArguments),
     /// Send the packets of capture files to a receiver of HEP
     Replay(ReplayArguments),
+    /// Write, test and sign components; stage, activate and roll back those of a running edge
+    Component(ComponentArguments),
 }
 
 #[tokio::main]
@@ -62,6 +69,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Lake => command::serve::run(&configuration()?, Halves::Lake).await,
         Command::Edge => service::run_edge(&configuration()?).await,
         Command::Sql(arguments) => command::sql::run(&arguments, &configuration()?),
+        Command::Component(arguments) => command::component::run(&arguments, configuration),
         Command::Config(arguments) => command::config::run(&arguments, &configuration()?),
         Command::Replay(arguments) => command::replay::run(&arguments),
     }

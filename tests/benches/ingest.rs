@@ -9,9 +9,9 @@ use clap::Parser as _;
 use heplake_components::shipped;
 use heplake_format::{EdgeName, Sequence, Table, TableName};
 use heplake_host::{
-    BATCH_PACKETS_MAX, Checked, ContainedParser, ContainedRouter, DataFileWriter, Engine, Items,
-    Limits, PacketBatch, Parse, ParserComponent, ParserSource, Pipeline, Route, RouterComponent,
-    RouterSource, SealedFile, TimeWindow, configuration::Compression,
+    BATCH_PACKETS_MAX, Breaker, Checked, ContainedParser, ContainedRouter, DataFileWriter, Engine,
+    Items, Limits, PacketBatch, Parse, ParserComponent, ParserSource, Pipeline, Route,
+    RouterComponent, RouterSource, SealedFile, TimeWindow, configuration::Compression,
 };
 use heplake_sdk::Kind;
 use heplake_tests::{native, native::NativeParser, native::NativeRouter, traffic::Traffic};
@@ -20,7 +20,7 @@ use std::{
     collections::{BTreeMap, btree_map::Entry},
     error::Error,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// Prints ns a message by stage, on one core, in one run.
@@ -71,6 +71,7 @@ fn main() -> Result<(), Failed> {
     let router = shipped("sip-router").ok_or("not shipped")?.bytes;
     let router = RouterComponent::load(&engine, router, "{}", limits)?;
 
+    let breaker = Arc::new(Breaker::new(0, Duration::ZERO));
     let mut sides = [
         Side {
             name: "sandbox",
@@ -78,10 +79,10 @@ fn main() -> Result<(), Failed> {
             parser: ParserSource::instantiate(&sip)?,
             router: RouterSource::instantiate(&router)?,
             pipeline: Pipeline::new(
-                ContainedParser::new(Box::new(hep.clone()))?,
+                ContainedParser::new(Arc::new(hep.clone()), breaker.clone())?,
                 vec![(
-                    ContainedParser::new(Box::new(sip.clone()))?,
-                    ContainedRouter::new(Box::new(router.clone()))?,
+                    ContainedParser::new(Arc::new(sip.clone()), breaker.clone())?,
+                    Some(ContainedRouter::new(Arc::new(router.clone()), breaker)?),
                 )],
                 TimeWindow::default(),
                 false,
@@ -244,11 +245,10 @@ impl Side {
             round.whole += started.elapsed().as_nanos();
         }
         let sealing = Instant::now();
-        let components = self.pipeline.components();
         let mut sealed = Vec::new();
         for file in files.values_mut() {
             let table = file.table().clone();
-            sealed.push((table, file.seal(&edge, Sequence::FIRST, &components)?));
+            sealed.push((table, file.seal(&edge, Sequence::FIRST, &[])?));
         }
         round.files += sealing.elapsed().as_nanos();
         round.whole += sealing.elapsed().as_nanos();

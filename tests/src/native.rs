@@ -3,10 +3,11 @@
 
 use heplake_format::ComponentDigest;
 use heplake_host::{
-    Checked, ComponentError, ContainedParser, ContainedRouter, Fault, Items, Parse, ParserSource,
-    Pipeline, Route, RouterSource, RowShape, TimeWindow, check_routes,
+    Breaker, Checked, ComponentError, ContainedParser, ContainedRouter, Fault, Items, Parse,
+    ParserSource, Pipeline, Route, RouterSource, RowShape, TimeWindow, check_routes,
 };
 use heplake_sdk::{Batch, Description, Parser, RouteBatch, Router, RouterDescription};
+use std::{sync::Arc, time::Duration};
 
 /// Makes native parsers.
 pub struct NativeParser<P> {
@@ -18,10 +19,10 @@ pub struct NativeParser<P> {
 impl<P: Parser + Send + 'static> NativeParser<P> {
     /// A source of parsers with their default configuration.
     #[must_use]
-    pub fn source() -> Box<dyn ParserSource> {
+    pub fn source() -> Arc<dyn ParserSource> {
         let description = P::default().describe();
         let named = named(&description.name, &description.version);
-        Box::new(Self {
+        Arc::new(Self {
             description,
             named,
             kind: std::marker::PhantomData,
@@ -76,10 +77,10 @@ pub struct NativeRouter<R> {
 impl<R: Router + Send + 'static> NativeRouter<R> {
     /// A source of routers with their default configuration.
     #[must_use]
-    pub fn source() -> Box<dyn RouterSource> {
+    pub fn source() -> Arc<dyn RouterSource> {
         let description = R::default().describe();
         let named = named(&description.name, &description.version);
-        Box::new(Self {
+        Arc::new(Self {
             description,
             named,
             kind: std::marker::PhantomData,
@@ -124,10 +125,15 @@ impl<R: Router + Send> Route for RunningRouter<R> {
 #[must_use]
 #[allow(clippy::expect_used, reason = "a test that cannot start has failed")]
 pub fn pipeline(seed: u64) -> Pipeline {
-    let envelope = ContainedParser::new(NativeParser::<heplake_hep::Hep>::source());
-    let parser = ContainedParser::new(NativeParser::<heplake_sip::Sip>::source());
-    let router = ContainedRouter::new(NativeRouter::<heplake_sip_router::SipRouter>::source());
-    let parsers = vec![(parser.expect("sip"), router.expect("sip-router"))];
+    let breaker = Arc::new(Breaker::new(0, Duration::ZERO));
+    let envelope =
+        ContainedParser::new(NativeParser::<heplake_hep::Hep>::source(), breaker.clone());
+    let parser = ContainedParser::new(NativeParser::<heplake_sip::Sip>::source(), breaker.clone());
+    let router = ContainedRouter::new(
+        NativeRouter::<heplake_sip_router::SipRouter>::source(),
+        breaker.clone(),
+    );
+    let parsers = vec![(parser.expect("sip"), Some(router.expect("sip-router")))];
     Pipeline::new(
         envelope.expect("hep"),
         parsers,

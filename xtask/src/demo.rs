@@ -40,7 +40,7 @@ pub(crate) struct Options {
     once: bool,
     /// Where to keep the lake; none for a directory that goes away.
     data: Option<PathBuf>,
-    /// The first of two ports; none for any that are free.
+    /// The first of three ports; none for any that are free.
     port_base: Option<u16>,
 }
 
@@ -62,9 +62,9 @@ impl Options {
                     let port = text
                         .parse()
                         .ok()
-                        .filter(|port| (1..u16::MAX).contains(port));
+                        .filter(|port| (1..u16::MAX - 1).contains(port));
                     options.port_base = Some(port.ok_or_else(|| {
-                        Failure::Usage(format!("`{text}` is no port from 1 to 65534"))
+                        Failure::Usage(format!("`{text}` is no port from 1 to 65533"))
                     })?);
                 }
                 _ => {
@@ -256,7 +256,7 @@ fn print_what_to_try(
     ports: Ports,
     session_id: &str,
 ) {
-    let Ports { http, hep } = ports;
+    let Ports { http, hep, control } = ports;
     let catalog = directory.join("homer_catalog.sqlite");
     let extensions = setup::extension_directory(workspace);
     let query = Value::from(
@@ -270,6 +270,7 @@ fn print_what_to_try(
   SQL       curl -d '{{\"sql\": {query}}}' -H 'Content-Type: application/json' \\
               http://127.0.0.1:{http}/api/v1/sql
   Metrics   curl http://127.0.0.1:{http}/metrics
+  Components  curl http://127.0.0.1:{control}/api/v1/components
   Packets   {} replay FILE.pcap --to 127.0.0.1:{hep}
             or point any HEP sender at 127.0.0.1:{hep}
   Any DuckDB of version 1.5.5, which knows nothing of us (this one is made by cargo xtask setup):
@@ -341,7 +342,7 @@ mod tests {
             &["--onze"][..],
             &["--data"],
             &["--port-base", "0"],
-            &["--port-base", "65535"],
+            &["--port-base", "65534"],
             &["--port-base", "x"],
         ] {
             assert_eq!(parse(arguments), None, "{arguments:?}");

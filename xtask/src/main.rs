@@ -29,10 +29,10 @@ Usage: cargo xtask <task>
                             show the rows, go on serving until Ctrl-C
        --once               Stop after showing the rows
        --data DIR           Keep the lake in DIR instead
-       --port-base N        HTTP on port N, HEP on N + 1; else any free ports
+       --port-base N        HTTP on port N, HEP on N + 1, control on N + 2; else any free ports
   test [ARGUMENTS]          Run every test, or those that the arguments select
   check                     Formatting, clippy, the rules of the house, licences
-  bench NAME [ARGUMENTS]    Run a benchmark in release: ingest
+  bench NAME [ARGUMENTS]    Run a benchmark in release: ingest, poison
   soak NAME [ARGUMENTS]     Run a long test in release
   fuzz TARGET SECONDS       Fuzz a target (needs a nightly compiler and cargo-fuzz)
 ";

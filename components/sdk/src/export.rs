@@ -40,9 +40,11 @@ pub mod bindings {
 
     impl<P: crate::Parser> Default for ParserState<P> {
         fn default() -> Self {
-            let parser = P::default();
-            let width = parser.describe().fields.len();
-            Self { parser, width }
+            // The width follows from the configuration, which is handed over before all else.
+            Self {
+                parser: P::default(),
+                width: 0,
+            }
         }
     }
 

@@ -46,6 +46,9 @@ mod export;
 mod fields;
 mod router;
 
+#[cfg(feature = "samples")]
+pub mod samples;
+
 pub use batch::{Batch, Fields, Origin, Packet, Parsed, Row, Rows, Verdict, run};
 pub use description::{
     Accepts, Column, Description, Field, Kind, Member, RouterDescription, TableDescription,

@@ -116,6 +116,7 @@ impl Parser for Sip {
     }
 }
 
+#[cfg(feature = "component")]
 heplake_sdk::export_parser!(Sip);
 
 #[cfg(test)]

@@ -126,12 +126,12 @@ fn refuses_descriptions_out_of_bounds() {
             "the verdict `x` is doubled or misnamed",
         ),
         (
-            Description::new("a\u{1b}b", "1", Accepts::Datagrams).fields([field("a")]),
-            "`a\\u{1b}b` is no name",
+            Description::new("a\u{1b}b", "0.1.0", Accepts::Datagrams).fields([field("a")]),
+            "`a\\u{1b}b` is no name: use 1 to 64 of a-z, 0-9 and -, and start with a letter",
         ),
         (
             Description::new("a", "", Accepts::Datagrams).fields([field("a")]),
-            "the version is empty, too long or not ASCII",
+            "`` is no version: use one such as 1.2.3",
         ),
     ] {
         assert_eq!(RowShape::of(&description).unwrap_err(), expected);
@@ -139,10 +139,87 @@ fn refuses_descriptions_out_of_bounds() {
 }
 
 #[test]
+fn a_version_is_three_numbers_with_what_semver_lets_follow() {
+    for (version, expected) in [
+        ("0.1.0", true),
+        ("10.20.30", true),
+        ("1.0.0-rc.1", true),
+        ("1.0.0+build.7", true),
+        ("1.0.0-rc.1+7", true),
+        ("", false),
+        ("1", false),
+        ("1.2", false),
+        ("1.2.3.4", false),
+        ("1..3", false),
+        ("1.2.x", false),
+        ("1.2.3-", false),
+        ("1.2.3+", false),
+        ("1.2.3-a/b", false),
+        ("v1.2.3", false),
+        ("latest", false),
+    ] {
+        assert_eq!(is_version(version), expected, "{version}");
+    }
+}
+
+#[test]
+fn what_parts_of_a_batch_return_is_held_to_what_a_batch_may() {
+    let with = |rows: usize, scratch: usize| {
+        let parsed = Parsed {
+            cells: vec![Cell::NULL.0; rows * 3],
+            items: vec![0; rows],
+            verdicts: vec![0],
+            scratch: vec![0; scratch],
+        };
+        Checked::new(parsed, &[10], &shape()).unwrap()
+    };
+    for (first, second, expected) in [
+        (with(4096, 0), with(4096, 0), None),
+        (with(4097, 0), with(4098, 0), Some("8195 rows for 2 items")),
+        (with(1, 9 << 20), with(1, 7 << 20), None),
+        (
+            with(1, 9 << 20),
+            with(1, 8 << 20),
+            Some("17825792 bytes of scratch"),
+        ),
+    ] {
+        let mut all = Checked::default();
+        all.append(&first, 0, 2, &shape()).unwrap();
+        let before = format!("{all:?}");
+        let again = all.append(&second, 10, 2, &shape());
+        let Some(expected) = expected else {
+            assert_eq!(again, Ok(()));
+            continue;
+        };
+        assert!(again.unwrap_err().to_string().starts_with(expected));
+        assert_eq!(format!("{all:?}"), before);
+    }
+}
+
+#[test]
+fn what_all_spans_quote_together_is_bounded() {
+    let shape = shape();
+    let rows = 8000;
+    let quote = |length: u32| Parsed {
+        cells: (0..rows)
+            .flat_map(|_| [scratch(0, length), Cell::NULL.0, Cell::NULL.0])
+            .collect(),
+        items: vec![0; rows],
+        verdicts: vec![0],
+        scratch: vec![0; 9000],
+    };
+    assert!(Checked::new(quote(8000), &[10], &shape).is_ok());
+    assert_eq!(
+        Checked::new(quote(9000), &[10], &shape).unwrap_err(),
+        Violation::TooMuchText(72_000_000)
+    );
+}
+
+#[test]
 fn what_is_appended_points_at_the_same_text() {
     let mut all = Checked::new(good(), ENDS, &shape()).unwrap();
     let second = Checked::new(good(), ENDS, &shape()).unwrap();
-    all.append(&second, 2, 20, &shape());
+    all.append(&second, 20, 4, &shape()).unwrap();
     assert_eq!(all.items(), [0, 0, 2, 2]);
     assert_eq!(all.cell(2, 0), Cell::span(22, 8));
     assert_eq!(all.cell(2, 1), Cell(7));

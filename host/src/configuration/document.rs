@@ -56,10 +56,21 @@ fn flatten(table: Map<String, Value>, section: &str, hand_on: &mut impl FnMut(St
     for (name, value) in table {
         let key = join(section, &name);
         match value {
+            Value::Object(inner) if is_section(&key) && is_setting(&key) => {
+                // Settings of its own, which have an underscore in their names, and tables of
+                // others, which have none, and are handed on as they are.
+                let (own, tables) = inner.into_iter().partition(|(name, _)| name.contains('_'));
+                flatten(own, &key, hand_on);
+                hand_on(key, Value::Object(tables));
+            }
             Value::Object(inner) if is_section(&key) => flatten(inner, &key, hand_on),
             value => hand_on(key, value),
         }
     }
+}
+
+fn is_setting(key: &str) -> bool {
+    settings::ALL.iter().any(|setting| setting.key() == key)
 }
 
 fn is_section(key: &str) -> bool {

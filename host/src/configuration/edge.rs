@@ -1,6 +1,6 @@
 //! What the configuration means to an edge.
 
-use super::{Compression, Configuration, ConfigurationError, settings};
+use super::{ComponentSettings, Compression, Configuration, ConfigurationError, settings};
 use heplake_format::EdgeName;
 use serde_json::Value;
 use std::{
@@ -45,6 +45,8 @@ pub struct EdgeSettings {
     pub store_keep_alives: bool,
     /// Each component's section, by its name.
     pub components: BTreeMap<String, Value>,
+    /// How they are kept, tried, exchanged and cut off.
+    pub component_settings: ComponentSettings,
     /// How long a component may take for one batch.
     pub deadline: Duration,
     /// Memory that one instance of a component may grow to.
@@ -88,6 +90,7 @@ impl EdgeSettings {
             compression: get.get(&settings::COMPRESSION)?,
             store_keep_alives: get.get(&settings::STORE_KEEP_ALIVES)?,
             components: get.get(&settings::COMPONENTS)?,
+            component_settings: ComponentSettings::resolve(get)?,
             deadline: get.get(&settings::SANDBOX_DEADLINE)?,
             memory_bytes_max: bytes(get.get(&settings::SANDBOX_MEMORY)?),
         })

@@ -30,6 +30,7 @@ impl Configuration {
             comment(&mut text, setting.reason());
             comment(&mut text, &self.provenance(*setting));
             match self.value(*setting) {
+                Value::Object(tables) if tables.is_empty() => {}
                 Value::Object(tables) => text.push_str(&table(setting.key(), &tables)),
                 value => {
                     let _ = writeln!(text, "{name} = {}", literal(&value));

@@ -4,6 +4,7 @@
 //! environment variable, and the default, which is text too, are read by the same reader
 //! ([`AnySetting::interpret`]).
 
+use crate::signature::TrustedKey;
 use heplake_format::EdgeName;
 use serde_json::Value;
 use std::{
@@ -165,6 +166,33 @@ pub(super) fn count<const MIN: u64, const MAX: u64>(value: &Value) -> Result<usi
         .filter(|count| (MIN..=MAX).contains(count))
         .and_then(|count| count.try_into().ok())
         .ok_or_else(|| format!("a whole number from {MIN} to {MAX}"))
+}
+
+/// A part of a whole, from 0 to 1.
+pub(super) fn share(value: &Value) -> Result<f64, Expected> {
+    value
+        .as_f64()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "a number from 0 (none) to 1 (all)".into())
+}
+
+/// How many times as much.
+pub(super) fn factor(value: &Value) -> Result<f64, Expected> {
+    value
+        .as_f64()
+        .filter(|factor| (0.1..=1000.0).contains(factor))
+        .ok_or_else(|| "a number from 0.1 to 1000".into())
+}
+
+/// Public keys, none of which is shown where it cannot be read: it may be a secret.
+pub(super) fn trusted_keys(value: &Value) -> Result<Vec<TrustedKey>, Expected> {
+    let key = |value: &Value| value.as_str().and_then(|text| text.parse().ok());
+    let keys = value.as_array();
+    keys.and_then(|keys| keys.iter().map(key).collect())
+        .ok_or_else(|| {
+            "a list of public keys, each the base64 of 32 octets that `heplake component keygen` prints"
+                .into()
+        })
 }
 
 /// A duration from `MIN_MS` to `MAX_S`, as text with a unit or as a number of seconds.

@@ -4,8 +4,10 @@
 
 use super::setting::{
     AnySetting, Compression, LogFormat, Setting, byte_count, compression, count, duration,
-    edge_name, flag, host, log_format, log_level, path, path_or_none, port, sections, sql_name,
+    edge_name, factor, flag, host, log_format, log_level, path, path_or_none, port, sections,
+    share, sql_name, trusted_keys,
 };
+use crate::signature::TrustedKey;
 use heplake_format::EdgeName;
 use serde_json::Value;
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
@@ -59,7 +61,7 @@ FLUSH_INTERVAL: Duration = duration::<100, DAY_S>, "ducklake.flush_interval" or 
 COMPRESSION: Compression = compression, "ducklake.compression", "snappy",
 "Compression of the data files: snappy, as the storage layout says, or zstd, which is smaller and slower.";
 
-WORKER_COUNT: usize = count::<1, 1024>, "writer.worker_count", "{worker_count}",
+WORKER_COUNT: usize = count::<1, 128>, "writer.worker_count", "{worker_count}",
 "Threads that parse and write, each with its own components. Half the processors, at most 4: one does hundreds of thousands of messages a second, and queries need the rest.";
 
 QUEUE_SIZE: usize = count::<1, 100_000_000>, "writer.queue_size", "200000",
@@ -107,6 +109,18 @@ SANDBOX_DEADLINE: Duration = duration::<10, 60>, "sandbox.deadline", "1s",
 SANDBOX_MEMORY: u64 = byte_count::<MIB, { 4096 * MIB }>, "sandbox.memory_limit", "64MiB",
 "Memory that one instance of a component may grow to. A batch needs a few MiB.";
 
+CONTROL_ENABLE: bool = flag, "control.enable", "true",
+"Whether components can be listed, staged and activated over HTTP, on a listener of its own: `heplake component` asks there.";
+
+CONTROL_HOST: IpAddr = host, "control.host", "127.0.0.1",
+"Address of that listener. This machine only: whoever reaches it decides how packets are read. Any other address needs control.token_file.";
+
+CONTROL_PORT: u16 = port, "control.port", "9061",
+"Beside HEP's port, so that it is found.";
+
+CONTROL_TOKEN_FILE: Option<PathBuf> = path_or_none, "control.token_file", "",
+"File with the token that requests must carry (Authorization: Bearer …), its owner's alone. A file, so that no listing of the configuration shows it. Empty: none is asked for, which is refused unless control.host is loopback.";
+
 HTTP_ENABLE: bool = flag, "http.enable", "true",
 "Whether queries, health and metrics are served over HTTP.";
 
@@ -139,6 +153,39 @@ LOG_LEVEL: String = log_level, "log.level", "info",
 
 LOG_FORMAT: LogFormat = log_format, "log.format", "text",
 "text for people, json for machines: one object a line. On standard error.";
+
+COMPONENT_STORE: PathBuf = path, "components.store_directory", "{data_dir}/components",
+"Where an edge keeps components by digest, which of them serves, and what was done to them. Its user's alone, since machine code is kept there.";
+
+TRUSTED_KEYS: Vec<TrustedKey> = trusted_keys, "components.trusted_keys", "[]",
+"Ed25519 public keys, as `heplake component keygen` prints them. If there is any, only components that one of them signed are staged. Empty: whoever reaches the control listener is trusted.";
+
+WATCH_DIRECTORY: Option<PathBuf> = path_or_none, "components.watch_directory", "",
+"A directory in which `*.wasm`, with `*.wasm.sig` beside it where keys are trusted, is staged as soon as it is there whole. Empty: none.";
+
+WATCH_ACTIVATES: bool = flag, "components.watch_activates", "false",
+"Whether what was staged from there is activated if nothing objects. Somebody should look at the report first.";
+
+CANARY_BATCHES: usize = count::<0, 1_000_000>, "components.canary_batches", "8",
+"Batches that one worker does with a new component, and is watched, before the others get it: some thousand packets and 25 ms at full rate.";
+
+CANARY_TIME: Duration = duration::<0, 3600>, "components.canary_time", "250ms",
+"How long the canary is watched at most: on a quiet site so many batches may take hours, and the golden packets have been through it anyway.";
+
+MAX_ROWS_DIFFERENT: f64 = share, "components.max_rows_different", "0.25",
+"Share of the golden packets' rows that a new component may make otherwise without being forced: a correction changes some, a mistake changes most.";
+
+MAX_REJECTED_MORE: f64 = share, "components.max_rejected_more", "0.01",
+"Share of packets that it may reject beyond what is rejected now; of golden packets, and of a canary's.";
+
+MAX_SLOWDOWN: f64 = factor, "components.max_slowdown", "2.0",
+"How many times as long a packet may take in the whole pipeline. Twice leaves a site with headroom on its feet.";
+
+BREAKER_FAULTS: usize = count::<0, { u32::MAX as u64 }>, "components.breaker_faults", "1000",
+"Faults of a component within the window, of all workers, after which it is called no more: the version before takes over, or payloads are stored raw. Each fault costs time and puts a packet into hep_rejected. 0: never.";
+
+BREAKER_WINDOW: Duration = duration::<1000, 3600>, "components.breaker_window", "1m",
+"The window of components.breaker_faults.";
 
 COMPONENTS: BTreeMap<String, Value> = sections, "components", "{}",
 "A table for each component, handed to it as it is: [components.sip] and so on. The component says what it understands. As a variable: JSON.";

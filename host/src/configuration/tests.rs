@@ -165,7 +165,7 @@ fn errors_say_where_what_and_what_to_do() {
         ),
         (
             "writer.worker_count = 0\nquery.memory_limit = '1 GX'\n",
-            "heplake.toml:1: writer.worker_count is 0, but must be a whole number from 1 to 1024\nheplake.toml:2: query.memory_limit is \"1 GX\", but must be a number of bytes from 67108864 to 1099511627776, such as \"64MiB\", \"2GB\" or 67108864",
+            "heplake.toml:1: writer.worker_count is 0, but must be a whole number from 1 to 128\nheplake.toml:2: query.memory_limit is \"1 GX\", but must be a number of bytes from 67108864 to 1099511627776, such as \"64MiB\", \"2GB\" or 67108864",
         ),
     ] {
         assert_eq!(toml(text).map(|_| ()), Err(expected.to_string()), "{text}");

@@ -1,6 +1,9 @@
 use super::*;
 use heplake_sdk::{Accepts, Batch, Field, Kind, Packet, Rows, TableDescription, Verdict};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 /// A parser that faults on whatever holds an `X`.
 #[derive(Default)]
@@ -35,12 +38,28 @@ struct Source {
     description: Description,
     named: ComponentDigest,
     made: Arc<AtomicUsize>,
+    /// How many can be made.
+    made_max: usize,
 }
 
-struct Instance;
+#[derive(Default)]
+struct Instance {
+    memory: Memory,
+}
 
 impl Parse for Instance {
+    fn memory(&self) -> Memory {
+        self.memory
+    }
+
     fn parse(&mut self, items: &Items<'_>) -> Result<Checked, Fault> {
+        if items.bytes.contains(&b'G') {
+            self.memory = Memory {
+                bytes: 60,
+                bytes_at_start: 10,
+                bytes_max: 100,
+            };
+        }
         if items.bytes.contains(&b'X') {
             return Err(Fault::Trap("unreachable".into()));
         }
@@ -63,8 +82,11 @@ impl ParserSource for Source {
         &self.named
     }
     fn instantiate(&self) -> Result<Box<dyn Parse>, ComponentError> {
-        self.made.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(Instance))
+        let made = self.made.fetch_add(1, Ordering::Relaxed);
+        match made < self.made_max {
+            true => Ok(Box::new(Instance::default())),
+            false => Err(ComponentError::Invalid("no more memory".into())),
+        }
     }
 }
 
@@ -76,19 +98,48 @@ fn digest(name: &str) -> ComponentDigest {
     }
 }
 
-fn touchy() -> (ContainedParser, Arc<AtomicUsize>) {
+/// A contained parser as the tests have it.
+struct Contained {
+    accepts: Accepts,
+    faults_max: u32,
+    made_max: usize,
+}
+
+impl Default for Contained {
+    fn default() -> Self {
+        Self {
+            accepts: Accepts::Datagrams,
+            faults_max: 0,
+            made_max: usize::MAX,
+        }
+    }
+}
+
+fn touchy(contained: Contained) -> (ContainedParser, Arc<AtomicUsize>) {
     let made = Arc::new(AtomicUsize::new(0));
-    let description = heplake_sdk::Parser::describe(&Touchy);
+    let mut description = heplake_sdk::Parser::describe(&Touchy);
+    description.accepts = contained.accepts;
     let source = Source {
         description,
         named: digest("touchy"),
         made: made.clone(),
+        made_max: contained.made_max,
     };
-    (ContainedParser::new(Box::new(source)).unwrap(), made)
+    let breaker = breaker(contained.faults_max);
+    let parser = ContainedParser::new(Arc::new(source), breaker).unwrap();
+    (parser, made)
+}
+
+fn breaker(faults_max: u32) -> Arc<Breaker> {
+    Arc::new(Breaker::new(faults_max, Duration::from_secs(3600)))
 }
 
 /// What became of each item, and the texts of its rows.
 fn parse(items: &[&str]) -> Vec<String> {
+    parse_with(&mut touchy(Contained::default()).0, items)
+}
+
+fn parse_with(parser: &mut ContainedParser, items: &[&str]) -> Vec<String> {
     let bytes = items.concat();
     let mut end = 0;
     let ends: Vec<u32> = items
@@ -99,7 +150,6 @@ fn parse(items: &[&str]) -> Vec<String> {
         })
         .collect();
     let received = vec![0; ends.len()];
-    let (mut parser, _) = touchy();
     let items = Items {
         bytes: bytes.as_bytes(),
         ends: &ends,
@@ -172,25 +222,86 @@ fn every_place_of_one_bad_item_among_many_is_found() {
 }
 
 #[test]
-fn an_instance_that_faulted_is_not_used_again() {
-    let (mut parser, made) = touchy();
-    let good = Items {
-        bytes: b"ab",
-        ends: &[2],
-        received: &[0],
-        ..Items::default()
-    };
-    parser.parse(&good);
-    parser.parse(&good);
-    assert_eq!(made.load(Ordering::Relaxed), 1);
-    parser.parse(&Items {
-        bytes: b"X",
-        ends: &[1],
-        received: &[0],
-        ..Items::default()
+fn an_instance_that_faulted_is_not_used_again_and_a_spare_stands_by() {
+    let (mut parser, made) = touchy(Contained::default());
+    let made = || made.load(Ordering::Relaxed);
+    parse_with(&mut parser, &["ab"]);
+    parse_with(&mut parser, &["ab"]);
+    assert_eq!(made(), 2);
+    parse_with(&mut parser, &["X"]);
+    assert_eq!(made(), 3);
+    parse_with(&mut parser, &["ab"]);
+    assert_eq!(made(), 3);
+}
+
+#[test]
+fn an_instance_that_has_become_large_is_replaced_between_batches() {
+    let (mut parser, made) = touchy(Contained::default());
+    let made = || made.load(Ordering::Relaxed);
+    assert_eq!(parse_with(&mut parser, &["G", "ab"]), ["G/G", "ab/ba"]);
+    assert_eq!((made(), parser.memory_bytes()), (3, 0));
+    parse_with(&mut parser, &["ab"]);
+    assert_eq!(made(), 3);
+}
+
+#[test]
+fn when_no_instance_can_be_made_the_rest_is_answered_all_the_same() {
+    let fault = |kind: &str| format!("Faulted(\"component_{kind}\")");
+    let (mut parser, _) = touchy(Contained {
+        made_max: 2,
+        ..Contained::default()
     });
-    parser.parse(&good);
-    assert_eq!(made.load(Ordering::Relaxed), 2);
+    assert_eq!(
+        parse_with(&mut parser, &["X", "ab", "cd"]),
+        [fault("trap"), fault("start"), fault("start")]
+    );
+    let outcomes = parse_with(&mut parser, &["ab", "X"]);
+    assert_eq!(outcomes, [fault("start"), fault("start")]);
+}
+
+#[test]
+fn a_component_that_faults_too_often_is_not_called_any_more() {
+    for (accepts, left) in [
+        (Accepts::ProtocolTypes(vec![1]), "NotMine"),
+        (Accepts::Datagrams, "Faulted(\"component_tripped\")"),
+    ] {
+        let (mut parser, made) = touchy(Contained {
+            accepts,
+            faults_max: 2,
+            ..Contained::default()
+        });
+        let trap = "Faulted(\"component_trap\")";
+        assert_eq!(
+            parse_with(&mut parser, &["ab", "X", "X", "cd", "X", "ef", "gh"]),
+            ["ab/ba", trap, trap, "cd/dc", trap, left, left]
+        );
+        let before = made.load(Ordering::Relaxed);
+        assert_eq!(parse_with(&mut parser, &["ab", "X"]), [left, left]);
+        assert_eq!(made.load(Ordering::Relaxed), before);
+        assert_eq!(parser.memory_bytes(), 0);
+    }
+}
+
+#[test]
+fn a_breaker_is_shared_by_all_that_contain_the_component() {
+    let shared = breaker(1);
+    let parser = || {
+        let source = Source {
+            description: heplake_sdk::Parser::describe(&Touchy),
+            named: digest("touchy"),
+            made: Arc::default(),
+            made_max: usize::MAX,
+        };
+        ContainedParser::new(Arc::new(source), shared.clone()).unwrap()
+    };
+    let (mut first, mut second) = (parser(), parser());
+    parse_with(&mut first, &["X"]);
+    assert_eq!(parse_with(&mut second, &["ab"]), ["ab/ba"]);
+    parse_with(&mut second, &["X"]);
+    let tripped = ["Faulted(\"component_tripped\")"];
+    assert_eq!(parse_with(&mut first, &["ab"]), tripped);
+    assert_eq!(parse_with(&mut second, &["ab"]), tripped);
+    assert_eq!(shared.faults(), 2);
 }
 
 struct TouchyRouter(RouterDescription, ComponentDigest);
@@ -203,7 +314,7 @@ impl RouterSource for TouchyRouter {
         &self.1
     }
     fn instantiate(&self) -> Result<Box<dyn Route>, ComponentError> {
-        Ok(Box::new(Instance))
+        Ok(Box::new(Instance::default()))
     }
 }
 
@@ -216,8 +327,7 @@ impl Route for Instance {
     }
 }
 
-#[test]
-fn a_row_on_which_a_router_faults_has_no_table_and_the_others_have() {
+fn router(faults_max: u32) -> ContainedRouter {
     let description = RouterDescription {
         name: "touchy-router".into(),
         version: "0.1.0".into(),
@@ -226,11 +336,26 @@ fn a_row_on_which_a_router_faults_has_no_table_and_the_others_have() {
         tables: Vec::<TableDescription>::new(),
     };
     let source = TouchyRouter(description, digest("touchy-router"));
-    let mut router = ContainedRouter::new(Box::new(source)).unwrap();
+    ContainedRouter::new(Arc::new(source), breaker(faults_max)).unwrap()
+}
+
+#[test]
+fn a_row_on_which_a_router_faults_has_no_table_and_the_others_have() {
+    let mut router = router(0);
     assert_eq!(
         router.route(&[], &[0, 1, 9, 2], 4),
         [Some(0), Some(1), None, Some(2)]
     );
     assert_eq!(router.route(&[], &[9], 1), [None]);
     assert_eq!(router.route(&[], &[], 0), []);
+}
+
+#[test]
+fn a_router_that_faults_too_often_is_not_asked_any_more() {
+    let mut router = router(1);
+    assert_eq!(
+        router.route(&[], &[9, 1, 9, 2], 4),
+        [None, Some(1), None, None]
+    );
+    assert_eq!(router.route(&[], &[1, 2], 2), [None, None]);
 }

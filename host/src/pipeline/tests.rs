@@ -1,16 +1,16 @@
 use super::*;
 use crate::{
     checked::{RowShape, Violation},
-    contained::{Parse, ParserSource, Route, RouterSource},
+    contained::{Breaker, Parse, ParserSource, Route, RouterSource},
     rows::Values,
     sandbox::{ComponentError, Fault},
 };
 use heplake_format::ColumnType;
 use heplake_sdk::{
-    Batch, Column, Description, Field, Member, Packet, Parser, RouteBatch, RouteRow, Router,
+    Batch, Column, Description, Field, Kind, Member, Packet, Parser, RouteBatch, RouteRow, Router,
     RouterDescription, Rows, TableDescription, Verdict,
 };
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 const RECEIVED: u64 = 1_795_305_600_000_000;
 
@@ -216,16 +216,20 @@ impl Route for Instance<ByLength> {
     }
 }
 
+fn breaker() -> Arc<Breaker> {
+    Arc::new(Breaker::new(0, Duration::ZERO))
+}
+
 fn contain<P: Parser + Send + 'static>(name: &str) -> ContainedParser {
     let make: fn() -> P = P::default;
     let source = NativeSource((P::default().describe(), make), named(name));
-    ContainedParser::new(Box::new(source)).unwrap()
+    ContainedParser::new(Arc::new(source), breaker()).unwrap()
 }
 
 fn pipeline(store_keep_alives: bool) -> Pipeline {
     let router = RouterOf(ByLength.describe(), named("by-length"));
-    let router = ContainedRouter::new(Box::new(router)).unwrap();
-    let parsers = vec![(contain::<Words>("words"), router)];
+    let router = ContainedRouter::new(Arc::new(router), breaker()).unwrap();
+    let parsers = vec![(contain::<Words>("words"), Some(router))];
     let window = TimeWindow::default();
     Pipeline::new(
         contain::<Wrapped>("wrapped"),
@@ -284,9 +288,6 @@ impl Values for Texts {
     }
     fn bytes(&mut self, bytes: &[u8]) {
         self.0.push(Some(String::from_utf8_lossy(bytes).into()));
-    }
-    fn like(&mut self, _: usize, bytes: &[u8]) {
-        self.bytes(bytes);
     }
     fn made(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let mut made = Vec::new();

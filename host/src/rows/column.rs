@@ -7,8 +7,9 @@ use super::{
     uuid,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use heplake_format::{ColumnType, PartitionDate};
+use heplake_format::{ColumnType, ComponentDigest, PartitionDate};
 use heplake_sdk::Kind;
+use std::sync::Arc;
 
 /// Takes the values of a column, in the order of its rows.
 pub trait Values {
@@ -18,8 +19,12 @@ pub trait Values {
     fn number(&mut self, number: u64);
     /// Text or bytes.
     fn bytes(&mut self, bytes: &[u8]);
-    /// The bytes that the column has in this row which it may be like.
-    fn like(&mut self, row: usize, bytes: &[u8]);
+    /// The bytes that the column has in this row which it may be like: for one who then need
+    /// not look them up again.
+    fn like(&mut self, row: usize, bytes: &[u8]) {
+        let _ = row;
+        self.bytes(bytes);
+    }
     /// Text that `write` appends to what it is handed, and changes nothing before.
     fn made(&mut self, write: impl FnOnce(&mut Vec<u8>));
     /// Text that `key` determines: one key always makes the same. `write` may not be called
@@ -35,6 +40,8 @@ pub struct TableRows<'a> {
     pub plan: &'a TablePlan,
     /// The partition.
     pub date: PartitionDate,
+    /// The components that made them; shared by all rows that the same ones made.
+    pub made_by: &'a Arc<[ComponentDigest]>,
     pub(crate) origin: &'a Origin<'a>,
     pub(crate) rows: &'a [Row],
 }
@@ -50,6 +57,14 @@ impl TableRows<'_> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
+    }
+
+    /// The packet that a row is of, by its place in the batch.
+    #[must_use]
+    pub fn packet(&self, row: usize) -> usize {
+        self.rows
+            .get(row)
+            .map_or(usize::MAX, |row| row.packet as usize)
     }
 
     /// Hands all values of a column to `to`. Columns are counted as they stand in a data

@@ -2,11 +2,11 @@
 //! row only looks things up by number.
 
 use super::json::Key;
+use crate::checked::{COLUMNS_MAX, shown};
 use heplake_format::{Column, ColumnType, Table, TableError, TableName};
 use heplake_sdk::{Description, Field, Kind, RouterDescription};
+use std::collections::BTreeSet;
 
-/// Most columns of a table.
-const COLUMNS_MAX: usize = 256;
 /// Longest key of a member of a JSON column, in bytes.
 const KEY_BYTES_MAX: usize = 256;
 
@@ -48,9 +48,16 @@ pub enum PlanError {
         /// What is wrong.
         reason: String,
     },
-    /// The storage layout knows this table with other columns.
-    #[error("table `{0}` is part of the storage layout and has other columns there")]
-    Layout(TableName),
+    /// The storage layout has this table with a column that is lacking, or of another type.
+    #[error("table `{table}` is part of the storage layout and must have its column `{column}` {column_type} there", column_type = .column_type.sql())]
+    Layout {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: String,
+        /// Its type in the layout.
+        column_type: ColumnType,
+    },
     /// The envelope lacks a field that the host cannot do without.
     #[error("the envelope `{component}` has no field `{field}` of kind {kind:?}")]
     Envelope {
@@ -221,11 +228,21 @@ impl TablePlans {
         let mut plans = Vec::with_capacity(router.tables.len());
         for described in &router.tables {
             let plan = self.plan(described, &parser.fields)?;
-            if layout
-                .iter()
-                .any(|table| table.name == plan.table.name && *table != plan.table)
-            {
-                return Err(PlanError::Layout(plan.table.name));
+            if plan.table.name == TableName::rejected() {
+                return Err(PlanError::Shape {
+                    table: plan.table.name,
+                    reason: "it is the host's: let the parser refuse what belongs there".into(),
+                });
+            }
+            // More columns than the layout's are welcome, fewer or others would break its users.
+            let of_layout = layout.iter().find(|table| table.name == plan.table.name);
+            let mut columns = of_layout.iter().flat_map(|table| &table.columns);
+            if let Some(lacking) = columns.find(|column| !plan.table.columns.contains(column)) {
+                return Err(PlanError::Layout {
+                    table: plan.table.name,
+                    column: lacking.name.to_string(),
+                    column_type: lacking.column_type,
+                });
             }
             plans.push(plan);
         }
@@ -237,16 +254,62 @@ impl TablePlans {
     /// # Errors
     /// When the envelope lacks a field that the storage layout has a column for.
     pub fn of_protocol(&self, proto_type: u32) -> Result<TablePlan, PlanError> {
-        let from = |column: &str| match column {
-            "session_id" | "cid" => vec!["envelope.correlation_id".into()],
-            own @ ("uuid" | "date" | "timestamp") => vec![format!("host.{own}")],
-            other => vec![format!("envelope.{other}")],
+        let table = Table::of_protocol(proto_type);
+        self.of_layout(&table, of_unparsed, &DEFAULT_MEMBERS, &[])
+    }
+
+    /// Likewise where that table has more columns, by what a router or a parser declares of
+    /// it: those are null. A table has one set of columns, whoever writes to it.
+    ///
+    /// # Errors
+    /// As [`Self::of_protocol`].
+    pub fn of_protocol_like(&self, proto_type: u32, table: &Table) -> Result<TablePlan, PlanError> {
+        let layout = Table::of_protocol(proto_type);
+        let from = |column: &str| match has_column(&layout, column) {
+            true => of_unparsed(column),
+            false => Vec::new(),
         };
-        let members = [
-            ("version", "envelope.version"),
-            ("proto_type", "envelope.proto_type"),
-        ];
-        self.of_layout(&Table::of_protocol(proto_type), from, &members)
+        self.of_layout(table, from, &DEFAULT_MEMBERS, &[])
+    }
+
+    /// The table of a protocol type whose parser has no router: the layout's columns, and one
+    /// for each field.
+    ///
+    /// # Errors
+    /// When a field cannot be a column.
+    pub fn of_parser(&self, parser: &Description, proto_type: u32) -> Result<TablePlan, PlanError> {
+        let layout = Table::of_protocol(proto_type);
+        let mut table = layout.clone();
+        for field in &parser.fields {
+            let name: TableName = field.name.parse()?;
+            match layout.columns.iter().find(|column| column.name == name) {
+                Some(_) if OWN.contains(&name.as_str()) => {
+                    return Err(PlanError::Shape {
+                        table: table.name,
+                        reason: format!(
+                            "the host fills the column `{name}`: call the field of `{}` otherwise",
+                            parser.name
+                        ),
+                    });
+                }
+                Some(_) => {}
+                None => table.columns.push(Column {
+                    name,
+                    column_type: column_type_of(field.kind),
+                }),
+            }
+        }
+        let from = |column: &str| {
+            let mut from = Vec::new();
+            if parser.fields.iter().any(|field| field.name == column) {
+                from.push(format!("payload.{column}"));
+            }
+            if has_column(&layout, column) {
+                from.extend(of_unparsed(column));
+            }
+            from
+        };
+        self.of_layout(&table, from, &DEFAULT_MEMBERS, &parser.fields)
     }
 
     /// The table of what is refused.
@@ -261,7 +324,8 @@ impl TablePlans {
             | "component") => vec![format!("host.{own}")],
             other => vec![format!("envelope.{other}")],
         };
-        self.of_layout(&Table::rejected(), from, &[("version", "envelope.version")])
+        let members = [("version", "envelope.version")];
+        self.of_layout(&Table::rejected(), from, &members, &[])
     }
 
     /// A table of the storage layout that the host fills without a router.
@@ -270,6 +334,7 @@ impl TablePlans {
         table: &Table,
         from: impl Fn(&str) -> Vec<String>,
         members: &[(&str, &str)],
+        payload: &[Field],
     ) -> Result<TablePlan, PlanError> {
         let own = [
             ("original_timestamp", "host.original_timestamp"),
@@ -300,7 +365,7 @@ impl TablePlans {
             })
             .collect();
         let name = table.name.to_string();
-        self.plan(&heplake_sdk::TableDescription { name, columns }, &[])
+        self.plan(&heplake_sdk::TableDescription { name, columns }, payload)
     }
 
     fn plan(
@@ -383,6 +448,40 @@ impl TablePlans {
     }
 }
 
+/// Columns that the host fills, and no component.
+const OWN: [&str; 4] = ["uuid", "date", "timestamp", "data_extra"];
+
+/// Members of `data_extra` where no router decides.
+const DEFAULT_MEMBERS: [(&str, &str); 2] = [
+    ("version", "envelope.version"),
+    ("proto_type", "envelope.proto_type"),
+];
+
+/// What fills a column of the layout where there is no parser.
+fn of_unparsed(column: &str) -> Vec<String> {
+    match column {
+        "session_id" | "cid" => vec!["envelope.correlation_id".into()],
+        own @ ("uuid" | "date" | "timestamp") => vec![format!("host.{own}")],
+        other => vec![format!("envelope.{other}")],
+    }
+}
+
+fn has_column(table: &Table, name: &str) -> bool {
+    let mut columns = table.columns.iter();
+    columns.any(|column| column.name.as_str() == name)
+}
+
+/// The type of the column that a field makes.
+fn column_type_of(kind: Kind) -> ColumnType {
+    match kind {
+        Kind::Text | Kind::Address => ColumnType::Varchar,
+        Kind::Bytes => ColumnType::Blob,
+        Kind::Number => ColumnType::UBigInt,
+        Kind::Real => ColumnType::Double,
+        Kind::Time => ColumnType::Timestamp,
+    }
+}
+
 /// Finds the sources of one table.
 struct Resolver<'a> {
     table: &'a TableName,
@@ -412,10 +511,19 @@ impl Resolver<'_> {
             }
             from.push(source);
         }
-        let mut members = Vec::with_capacity(described.members.len());
+        let mut keyed: Vec<(String, Vec<Source>)> = Vec::with_capacity(described.members.len());
         for member in &described.members {
-            self.members(name, member, used, &mut members)?;
+            self.members(name, member, used, &mut keyed)?;
         }
+        let mut keys = BTreeSet::new();
+        if let Some((key, _)) = keyed.iter().find(|(key, _)| !keys.insert(key)) {
+            return Err(PlanError::Shape {
+                table: self.table.clone(),
+                reason: format!("the JSON key `{}` is doubled", shown(key)),
+            });
+        }
+        let members = keyed.into_iter().map(|(key, from)| self.member(&key, from));
+        let members: Vec<MemberPlan> = members.collect::<Result<_, _>>()?;
         // Members of one nested object stand together, in the order of their first.
         let firsts: Vec<usize> = members
             .iter()
@@ -441,7 +549,7 @@ impl Resolver<'_> {
         column: &str,
         member: &heplake_sdk::Member,
         used: &[&str],
-        plans: &mut Vec<MemberPlan>,
+        keyed: &mut Vec<(String, Vec<Source>)>,
     ) -> Result<(), PlanError> {
         let Some(nest) = member.key.strip_suffix('*') else {
             let from = member
@@ -449,7 +557,7 @@ impl Resolver<'_> {
                 .iter()
                 .map(|text| self.source(column, text).map(|(source, _)| source))
                 .collect::<Result<_, _>>()?;
-            plans.push(self.member(&member.key, from)?);
+            keyed.push((member.key.clone(), from));
             return Ok(());
         };
         for pattern in &member.from {
@@ -475,7 +583,7 @@ impl Resolver<'_> {
                     _ => Stage::Payload,
                 };
                 let source = Source::Field(stage, index, field.kind);
-                plans.push(self.member(&format!("{nest}{rest}"), vec![source])?);
+                keyed.push((format!("{nest}{rest}"), vec![source]));
             }
         }
         Ok(())

@@ -1,8 +1,12 @@
 //! The engine: what all components of a process share.
 
+use super::{instance::Allowance, pool, precompiled::TrustedCode};
+use crate::checked::cut;
 use heplake_format::ComponentDigest;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
+    hash::{DefaultHasher, Hash, Hasher},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,27 +15,24 @@ use std::{
     time::Duration,
 };
 use wasmtime::{
-    Config, ResourceLimiter, Store, Trap,
-    component::{Component, ComponentNamedList, Func, Instance, Lift, Linker, Lower},
+    Config,
+    component::{Component, InstancePre, Linker, types::ComponentItem},
 };
 
 /// Time between two looks at the deadline. A runaway is stopped within its deadline and
 /// one tick; shorter would only wake the ticker more often.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 /// Largest component, in bytes: ours have about 200 KiB, other languages bring a runtime.
 const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// Stack of a component. Parsers loop rather than recurse.
 const STACK_BYTES_MAX: usize = 512 << 10;
-/// Bytes that one call may return: a batch is 1 MiB, rows of forty cells for each of 1024
-/// packets are a third of one; the rest is room for text that had to be made.
-const RETURNED_BYTES_MAX: usize = 32 << 20;
 
 /// How much a component may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest time that one call may take.
+    /// Longest time of a processor that one call may take.
     pub deadline: Duration,
-    /// Most linear memory, in bytes.
+    /// Most linear memory of an instance, in bytes.
     pub memory_bytes_max: usize,
 }
 
@@ -84,6 +85,27 @@ pub enum ComponentError {
     Description(String),
 }
 
+impl ComponentError {
+    /// The same with what the component itself wrote cut to what can be shown and stored.
+    pub(super) fn fit_to_show(self) -> Self {
+        /// A sentence, not a page.
+        const CHARACTERS_MAX: usize = 400;
+        let fit = |text: String| cut(&text, CHARACTERS_MAX);
+        match self {
+            Self::Invalid(reason) => Self::Invalid(fit(reason)),
+            Self::Imports(name) => Self::Imports(fit(name)),
+            Self::Contract { world, reason } => Self::Contract {
+                world,
+                reason: fit(reason),
+            },
+            Self::Configuration(reason) => Self::Configuration(fit(reason)),
+            Self::Description(reason) => Self::Description(fit(reason)),
+            // A fault's texts are the host's own.
+            other @ (Self::TooLarge(_) | Self::Call { .. }) => other,
+        }
+    }
+}
+
 /// How a call into a component failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
@@ -96,6 +118,13 @@ pub enum Fault {
     /// It trapped.
     #[error("trapped: {0}")]
     Trap(String),
+    /// What it returned cannot be read: it lies outside of its memory, is not UTF-8, or is
+    /// more than is taken.
+    #[error("returned what cannot be read: {0}")]
+    Interface(String),
+    /// It cannot be started again.
+    #[error("could not be started again: {0}")]
+    Start(String),
     /// It returned what the contract forbids.
     #[error("returned what the contract forbids: {0}")]
     Violation(crate::checked::Violation),
@@ -109,7 +138,8 @@ impl Fault {
             Self::Deadline => "component_deadline",
             Self::Memory => "component_memory",
             Self::Trap(_) => "component_trap",
-            Self::Violation(_) => "component_violation",
+            Self::Interface(_) | Self::Violation(_) => "component_violation",
+            Self::Start(_) => "component_start",
         }
     }
 }
@@ -137,8 +167,10 @@ impl Engine {
         config.wasm_relaxed_simd(false);
         // Unwind tables are for profilers, and registering them takes locks.
         config.native_unwind_info(false);
+        // Where a trap was is of no use to us, and the names in it are the component's.
+        config.wasm_backtrace_max_frames(None);
         let invalid = |error: wasmtime::Error| ComponentError::Invalid(format!("{error:#}"));
-        let engine = wasmtime::Engine::new(&config).map_err(invalid)?;
+        let engine = pool::engine(config).map_err(invalid)?;
         let ticker = Ticker::start(&engine).map_err(|error| {
             ComponentError::Invalid(format!("no thread for deadlines: {error}"))
         })?;
@@ -149,36 +181,118 @@ impl Engine {
     }
 
     /// Compiles a component and makes sure that it imports nothing.
-    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Compiled, ComponentError> {
+    ///
+    /// # Errors
+    /// When it is too large, no valid component, or imports something.
+    pub fn compile(&self, bytes: &[u8]) -> Result<Compiled, ComponentError> {
+        self.compile_any(bytes).map_err(ComponentError::fit_to_show)
+    }
+
+    fn compile_any(&self, bytes: &[u8]) -> Result<Compiled, ComponentError> {
         if bytes.len() > COMPONENT_BYTES_MAX {
             return Err(ComponentError::TooLarge(bytes.len()));
         }
         let component = Component::new(&self.engine, bytes)
             .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
-        if let Some((name, _)) = component.component_type().imports(&self.engine).next() {
-            return Err(ComponentError::Imports(name.into()));
-        }
-        let digest = Sha256::digest(bytes)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        Ok(Compiled {
-            engine: self.clone(),
-            component,
-            digest,
-        })
+        Compiled::new(self, component, hexadecimal(&Sha256::digest(bytes)))
     }
+
+    /// What precompiled code is kept under: code of an engine with another key does not run
+    /// here. Sixteen hexadecimal digits.
+    #[must_use]
+    pub fn code_key(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.engine
+            .precompile_compatibility_hash()
+            .hash(&mut hasher);
+        format!("{:016x}", hasher.finish())
+    }
+
+    /// Loads what [`Compiled::code`] gave for the component of this digest.
+    ///
+    /// # Errors
+    /// When this engine cannot run it.
+    pub fn load(&self, code: TrustedCode<'_>, digest: &str) -> Result<Compiled, ComponentError> {
+        let component = code
+            .load(&self.engine)
+            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        Compiled::new(self, component, digest.into())
+    }
+}
+
+/// Digits of bytes, as digests are written.
+pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The worlds of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum World {
+    /// An envelope or a payload protocol: exports `parse`.
+    Parser,
+    /// Exports `route`.
+    Router,
 }
 
 /// A compiled component of whatever world.
 #[derive(Clone)]
-pub(super) struct Compiled {
+pub struct Compiled {
     engine: Engine,
     component: Component,
     digest: String,
 }
 
 impl Compiled {
+    fn new(engine: &Engine, component: Component, digest: String) -> Result<Self, ComponentError> {
+        if let Some((name, _)) = component.component_type().imports(&engine.engine).next() {
+            return Err(ComponentError::Imports(name.into()));
+        }
+        Ok(Self {
+            engine: engine.clone(),
+            component,
+            digest,
+        })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// SHA-256 of the component's bytes, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The machine code, to be loaded again without compiling.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn code(&self) -> Result<Vec<u8>, ComponentError> {
+        let code = self.component.serialize();
+        code.map_err(|error| ComponentError::Invalid(format!("{error:#}")))
+    }
+
+    /// The world that it is of, by what it exports.
+    ///
+    /// # Errors
+    /// When it is of neither world of the contract, or of both.
+    pub fn world(&self) -> Result<World, ComponentError> {
+        let exports = |name: &str| self.component.get_export(None, name).is_some();
+        match (exports("parse"), exports("route")) {
+            (true, false) => Ok(World::Parser),
+            (false, true) => Ok(World::Router),
+            (parses, _) => Err(ComponentError::Contract {
+                world: "parser or router",
+                reason: match parses {
+                    true => "it exports both `parse` and `route`".into(),
+                    false => "there is no function `parse` or `route`".into(),
+                },
+            }),
+        }
+    }
+
     /// How the commit names it.
     pub(super) fn named(&self, name: &str, version: &str) -> ComponentDigest {
         let digest = self.digest.clone();
@@ -189,124 +303,20 @@ impl Compiled {
         }
     }
 
-    /// Makes an instance, configures it, and asks it for its description.
-    pub(super) fn instantiate(
-        &self,
-        world: &'static str,
-        configuration: &str,
-        limits: Limits,
-    ) -> Result<(Running, String), ComponentError> {
-        let state = Allowance {
-            memory_bytes_max: limits.memory_bytes_max,
-            refused: false,
-        };
-        let mut store = Store::new(&self.engine.engine, state);
-        store.limiter(|state| state);
-        store.set_hostcall_fuel(RETURNED_BYTES_MAX);
-        store.epoch_deadline_trap();
-        let ticks = limits.deadline.as_millis().div_ceil(TICK.as_millis()) as u64 + 1;
-        // Instantiating runs the component's start function: it, too, has a deadline.
-        store.set_epoch_deadline(ticks);
-        let instance = Linker::new(&self.engine.engine)
-            .instantiate(&mut store, &self.component)
-            .map_err(|error| ComponentError::Call {
-                call: "instantiate",
-                fault: fault(&error, store.data()),
-            })?;
-        let mut running = Running {
-            store,
-            instance,
-            ticks,
-        };
-        let call = |call| move |fault| ComponentError::Call { call, fault };
-        let configure = running.export::<(&str,), (Result<(), String>,)>(world, "configure")?;
-        let describe = running.export::<(), (String,)>(world, "describe")?;
-        let (configured,): (Result<(), String>,) = running
-            .call(&configure, (configuration,))
-            .map_err(call("configure"))?;
-        configured.map_err(ComponentError::Configuration)?;
-        let (description,) = running.call(&describe, ()).map_err(call("describe"))?;
-        Ok((running, description))
-    }
-}
-
-/// An instance and its store.
-pub(super) struct Running {
-    store: Store<Allowance>,
-    instance: Instance,
-    ticks: u64,
-}
-
-impl Running {
-    /// An export of the contract, found to have the contract's type.
-    pub(super) fn export<P, R>(
-        &mut self,
-        world: &'static str,
-        name: &str,
-    ) -> Result<Func, ComponentError>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        let contract = |reason| ComponentError::Contract { world, reason };
-        let func = self
-            .instance
-            .get_func(&mut self.store, name)
-            .ok_or_else(|| contract(format!("there is no function `{name}`")))?;
-        func.typed::<P, R>(&self.store)
-            .map_err(|error| contract(format!("`{name}` has another type: {error:#}")))?;
-        Ok(func)
+    /// What it exports, by name.
+    pub(super) fn exports(&self) -> Vec<(String, ComponentItem)> {
+        let exported = self.component.component_type();
+        exported
+            .exports(&self.engine.engine)
+            .map(|(name, export)| (name.to_owned(), export.ty))
+            .collect()
     }
 
-    /// Calls an export within the deadline. Its type is compared at each call, since a
-    /// typed function cannot be kept for borrowed parameters: nothing, for a batch.
-    pub(super) fn call<P, R>(&mut self, func: &Func, params: P) -> Result<R, Fault>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        self.store.set_epoch_deadline(self.ticks);
-        func.typed::<P, R>(&self.store)
-            .and_then(|func| func.call(&mut self.store, params))
-            .map_err(|error| fault(&error, self.store.data()))
-    }
-}
-
-fn fault(error: &wasmtime::Error, allowance: &Allowance) -> Fault {
-    match error.downcast_ref::<Trap>() {
-        Some(Trap::Interrupt) => Fault::Deadline,
-        _ if allowance.refused => Fault::Memory,
-        Some(trap) => Fault::Trap(trap.to_string()),
-        None => Fault::Trap(format!("{error:#}")),
-    }
-}
-
-/// What one instance may still have.
-struct Allowance {
-    memory_bytes_max: usize,
-    refused: bool,
-}
-
-impl ResourceLimiter for Allowance {
-    fn memory_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        self.refused |= desired > self.memory_bytes_max;
-        Ok(desired <= self.memory_bytes_max)
-    }
-
-    fn table_growing(
-        &mut self,
-        _current: usize,
-        desired: usize,
-        _maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        /// Entries of indirect calls: a component with more functions is none that we know.
-        const TABLE_ENTRIES_MAX: usize = 20_000;
-        Ok(desired <= TABLE_ENTRIES_MAX)
+    /// What instances are made of: all that can be done once is done.
+    pub(super) fn prepare(&self) -> Result<InstancePre<Allowance>, ComponentError> {
+        Linker::new(&self.engine.engine)
+            .instantiate_pre(&self.component)
+            .map_err(|error| ComponentError::Invalid(format!("{error:#}")))
     }
 }
 

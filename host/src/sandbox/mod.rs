@@ -6,10 +6,19 @@
 //!
 //! What a component returns is untrusted until [`crate::checked`] has read it.
 
+mod described;
 mod engine;
+mod instance;
 mod parser;
+mod pool;
+mod precompiled;
 mod router;
+mod survey;
 
-pub use engine::{ComponentError, Engine, Fault, Limits};
+pub(crate) use engine::hexadecimal;
+pub use engine::{Compiled, ComponentError, Engine, Fault, Limits, World};
+pub use instance::Memory;
 pub use parser::{Parser, ParserComponent};
+pub use precompiled::TrustedCode;
 pub use router::{Router, RouterComponent};
+pub use survey::{AnyComponent, Export, Survey};

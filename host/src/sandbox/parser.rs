@@ -1,12 +1,23 @@
 //! Parsers: envelopes and payload protocols.
 
-use super::engine::{Compiled, ComponentError, Engine, Fault, Limits, Running};
-use crate::checked::{Checked, RowShape};
+use super::{
+    described::{Described, World},
+    engine::{Compiled, ComponentError, Engine, Fault, Limits},
+    instance::{Memory, Running},
+};
+use crate::{
+    checked::{Checked, RowShape},
+    contained::Items,
+};
 use heplake_format::ComponentDigest;
 use heplake_sdk::{Description, Parsed};
+use std::time::Duration;
 use wasmtime::component::Func;
 
-const WORLD: &str = "parser";
+static WORLD: World = World {
+    name: "parser",
+    work: |running| running.export::<Params<'_>, (Returned,)>("parser", "parse"),
+};
 
 /// What `parse` of `wit/heplake.wit` answers: cells, items, verdicts, scratch.
 type Returned = (Vec<u64>, Vec<u32>, Vec<u32>, Vec<u8>);
@@ -16,12 +27,8 @@ type Params<'a> = (&'a [u8], &'a [u32], &'a [u64], &'a [u64], &'a [u8]);
 /// A parser, compiled and described.
 #[derive(Clone)]
 pub struct ParserComponent {
-    compiled: Compiled,
-    configuration: String,
-    limits: Limits,
-    description: Description,
+    described: Described<Description>,
     shape: RowShape,
-    named: ComponentDigest,
 }
 
 impl ParserComponent {
@@ -36,34 +43,33 @@ impl ParserComponent {
         configuration: &str,
         limits: Limits,
     ) -> Result<Self, ComponentError> {
-        let compiled = engine.compile(bytes)?;
-        let (mut running, text) = compiled.instantiate(WORLD, configuration, limits)?;
-        running.export::<Params<'_>, (Returned,)>(WORLD, "parse")?;
-        let description: Description = serde_json::from_str(&text)
-            .map_err(|error| ComponentError::Description(error.to_string()))?;
-        let shape = RowShape::of(&description).map_err(ComponentError::Description)?;
-        let named = compiled.named(&description.name, &description.version);
-        let configuration = configuration.into();
-        Ok(Self {
-            compiled,
-            configuration,
-            limits,
-            description,
-            shape,
-            named,
-        })
+        Self::of(engine.compile(bytes)?, configuration, limits)
+    }
+
+    /// As [`Self::load`], of a component that is compiled.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of(
+        compiled: Compiled,
+        configuration: &str,
+        limits: Limits,
+    ) -> Result<Self, ComponentError> {
+        let described = Described::<Description>::of(compiled, &WORLD, configuration, limits)?;
+        let shape = RowShape::of(described.description()).map_err(ComponentError::Description)?;
+        Ok(Self { described, shape })
     }
 
     /// What it says of itself.
     #[must_use]
     pub fn description(&self) -> &Description {
-        &self.description
+        self.described.description()
     }
 
     /// How the commit names it.
     #[must_use]
     pub fn named(&self) -> &ComponentDigest {
-        &self.named
+        self.described.named()
     }
 
     /// Makes an instance for a worker.
@@ -71,15 +77,7 @@ impl ParserComponent {
     /// # Errors
     /// When it fails now though it did not when it was loaded.
     pub fn instantiate(&self) -> Result<Parser, ComponentError> {
-        let (mut running, text) =
-            self.compiled
-                .instantiate(WORLD, &self.configuration, self.limits)?;
-        let described: Option<Description> = serde_json::from_str(&text).ok();
-        if described.as_ref() != Some(&self.description) {
-            let reason = "it describes itself otherwise than before".into();
-            return Err(ComponentError::Description(reason));
-        }
-        let parse = running.export::<Params<'_>, (Returned,)>(WORLD, "parse")?;
+        let (running, parse) = self.described.instantiate()?;
         Ok(Parser {
             running,
             parse,
@@ -96,21 +94,21 @@ pub struct Parser {
 }
 
 impl Parser {
-    /// Has a batch parsed, and checks what comes back.
+    /// Has a batch parsed within a deadline, and checks what comes back.
     ///
     /// # Errors
     /// After any fault the instance must not be used again: a trap poisons it.
-    pub fn parse(
-        &mut self,
-        bytes: &[u8],
-        ends: &[u32],
-        received: &[u64],
-        context: &[u64],
-        context_bytes: &[u8],
-    ) -> Result<Checked, Fault> {
-        let ((cells, items, verdicts, scratch),): (Returned,) = self
-            .running
-            .call(&self.parse, (bytes, ends, received, context, context_bytes))?;
+    pub fn parse(&mut self, items: &Items<'_>, deadline: Duration) -> Result<Checked, Fault> {
+        let Items {
+            bytes,
+            ends,
+            received,
+            context,
+            context_bytes,
+        } = *items;
+        let params = (bytes, ends, received, context, context_bytes);
+        let ((cells, items, verdicts, scratch),): (Returned,) =
+            self.running.call(&self.parse, params, deadline)?;
         let parsed = Parsed {
             cells,
             items,
@@ -118,5 +116,23 @@ impl Parser {
             scratch,
         };
         Checked::new(parsed, ends, &self.shape).map_err(Fault::Violation)
+    }
+
+    /// The longest that a call may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.running.deadline()
+    }
+
+    /// What it has of the machine's memory.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.running.memory()
+    }
+
+    /// Bytes of memory that it has: it never gives any back.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        self.memory().bytes
     }
 }

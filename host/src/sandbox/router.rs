@@ -1,23 +1,27 @@
 //! Routers: which table a row goes to.
 
-use super::engine::{Compiled, ComponentError, Engine, Fault, Limits, Running};
+use super::{
+    described::{Described, World},
+    engine::{Compiled, ComponentError, Engine, Fault, Limits},
+    instance::{Memory, Running},
+};
 use crate::checked::check_routes;
 use heplake_format::ComponentDigest;
 use heplake_sdk::RouterDescription;
+use std::time::Duration;
 use wasmtime::component::Func;
 
-const WORLD: &str = "router";
+static WORLD: World = World {
+    name: "router",
+    work: |running| running.export::<Params<'_>, (Vec<u32>,)>("router", "route"),
+};
 
 type Params<'a> = (&'a [u8], &'a [u64], u32);
 
 /// A router, compiled and described.
 #[derive(Clone)]
 pub struct RouterComponent {
-    compiled: Compiled,
-    configuration: String,
-    limits: Limits,
-    description: RouterDescription,
-    named: ComponentDigest,
+    described: Described<RouterDescription>,
 }
 
 impl RouterComponent {
@@ -32,32 +36,32 @@ impl RouterComponent {
         configuration: &str,
         limits: Limits,
     ) -> Result<Self, ComponentError> {
-        let compiled = engine.compile(bytes)?;
-        let (mut running, text) = compiled.instantiate(WORLD, configuration, limits)?;
-        running.export::<Params<'_>, (Vec<u32>,)>(WORLD, "route")?;
-        let description: RouterDescription = serde_json::from_str(&text)
-            .map_err(|error| ComponentError::Description(error.to_string()))?;
-        let named = compiled.named(&description.name, &description.version);
-        let configuration = configuration.into();
-        Ok(Self {
-            compiled,
-            configuration,
-            limits,
-            description,
-            named,
-        })
+        Self::of(engine.compile(bytes)?, configuration, limits)
+    }
+
+    /// As [`Self::load`], of a component that is compiled.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn of(
+        compiled: Compiled,
+        configuration: &str,
+        limits: Limits,
+    ) -> Result<Self, ComponentError> {
+        let described = Described::of(compiled, &WORLD, configuration, limits)?;
+        Ok(Self { described })
     }
 
     /// What it says of itself.
     #[must_use]
     pub fn description(&self) -> &RouterDescription {
-        &self.description
+        self.described.description()
     }
 
     /// How the commit names it.
     #[must_use]
     pub fn named(&self) -> &ComponentDigest {
-        &self.named
+        self.described.named()
     }
 
     /// Makes an instance for a worker.
@@ -65,14 +69,11 @@ impl RouterComponent {
     /// # Errors
     /// When it fails now though it did not when it was loaded.
     pub fn instantiate(&self) -> Result<Router, ComponentError> {
-        let (mut running, _) =
-            self.compiled
-                .instantiate(WORLD, &self.configuration, self.limits)?;
-        let route = running.export::<Params<'_>, (Vec<u32>,)>(WORLD, "route")?;
+        let (running, route) = self.described.instantiate()?;
         Ok(Router {
             running,
             route,
-            tables: self.description.tables.len(),
+            tables: self.description().tables.len(),
         })
     }
 }
@@ -85,13 +86,32 @@ pub struct Router {
 }
 
 impl Router {
-    /// For each row the place of its table in the description.
+    /// For each row the place of its table in the description, within a deadline.
     ///
     /// # Errors
     /// After any fault the instance must not be used again: a trap poisons it.
-    pub fn route(&mut self, bytes: &[u8], cells: &[u64], rows: u32) -> Result<Vec<u32>, Fault> {
-        let (tables,): (Vec<u32>,) = self.running.call(&self.route, (bytes, cells, rows))?;
+    pub fn route(
+        &mut self,
+        bytes: &[u8],
+        cells: &[u64],
+        rows: u32,
+        deadline: Duration,
+    ) -> Result<Vec<u32>, Fault> {
+        let params = (bytes, cells, rows);
+        let (tables,): (Vec<u32>,) = self.running.call(&self.route, params, deadline)?;
         check_routes(&tables, rows as usize, self.tables).map_err(Fault::Violation)?;
         Ok(tables)
+    }
+
+    /// The longest that a call may take.
+    #[must_use]
+    pub fn deadline(&self) -> Duration {
+        self.running.deadline()
+    }
+
+    /// What it has of the machine's memory.
+    #[must_use]
+    pub fn memory(&self) -> Memory {
+        self.running.memory()
     }
 }

@@ -56,6 +56,10 @@ pub struct DataFile {
     pub record_count: u64,
     /// Its size.
     pub file_size_bytes: u64,
+    /// Digests of the components that made its rows; each is one of [`Commit::components`].
+    /// Empty in commits of edges that did not say it of each file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub components: Vec<String>,
 }
 
 /// Why a document is not a commit.
@@ -81,6 +85,14 @@ pub enum CommitError {
         sequence: Sequence,
         /// The file.
         path: DataFilePath,
+    },
+    /// A file is said to be made by a component that the commit does not name.
+    #[error("{path} is said to be made by the component {digest}, which the commit does not name")]
+    UnknownComponent {
+        /// The file.
+        path: DataFilePath,
+        /// The component's digest.
+        digest: String,
     },
     /// A file's table is not described.
     #[error("the commit names {0}, but does not describe its table")]
@@ -112,7 +124,8 @@ impl Commit {
             return Err(CommitError::Newer(format));
         }
         let commit: Self = serde_json::from_slice(json)?;
-        for DataFile { path, .. } in &commit.files {
+        for file in &commit.files {
+            let path = &file.path;
             if path.edge != commit.edge || path.sequence != commit.sequence {
                 let (edge, sequence) = (commit.edge.clone(), commit.sequence);
                 return Err(CommitError::Foreign {
@@ -123,6 +136,11 @@ impl Commit {
             }
             if !commit.tables.iter().any(|table| table.name == path.table) {
                 return Err(CommitError::Undescribed(path.clone()));
+            }
+            let named = |digest: &&String| commit.components.iter().any(|c| c.digest == **digest);
+            if let Some(digest) = file.components.iter().find(|digest| !named(digest)) {
+                let (path, digest) = (path.clone(), digest.clone());
+                return Err(CommitError::UnknownComponent { path, digest });
             }
         }
         Ok(commit)
@@ -151,6 +169,7 @@ mod tests {
                     .unwrap(),
                 record_count: 4,
                 file_size_bytes: 1234,
+                components: vec!["00".repeat(32)],
             }],
             packets: BTreeMap::from([("received".into(), 4)]),
         }
@@ -184,6 +203,26 @@ mod tests {
                 "{length} bytes"
             );
         }
+    }
+
+    #[test]
+    fn refuses_a_file_of_a_component_that_it_does_not_name() {
+        let mut other = commit();
+        other.files[0].components = vec!["11".repeat(32)];
+        let error = Commit::from_json(&other.to_json()).unwrap_err();
+        assert!(
+            matches!(error, CommitError::UnknownComponent { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn reads_a_commit_that_does_not_say_who_made_each_file() {
+        let mut before = commit();
+        before.files[0].components.clear();
+        let json = before.to_json();
+        assert!(!String::from_utf8_lossy(&json).contains(r#""components": []"#));
+        assert_eq!(Commit::from_json(&json).unwrap(), before);
     }
 
     #[test]

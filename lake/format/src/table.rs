@@ -273,6 +273,15 @@ impl Table {
         )
     }
 
+    /// Adds the columns of `other` that it lacks, at its end.
+    pub fn widen(&mut self, other: &Self) {
+        for column in &other.columns {
+            if !self.columns.iter().any(|own| own.name == column.name) {
+                self.columns.push(column.clone());
+            }
+        }
+    }
+
     /// Reads `name TYPE, …` lists: for the constants of this file only, all of which a test
     /// reads, hence what does not parse is left out rather than reported.
     fn parse(name: &str, columns: &[&str]) -> Self {

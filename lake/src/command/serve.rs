@@ -1,14 +1,14 @@
 //! `heplake serve` and `heplake lake`: the lake as a service, with or without an edge.
 
 use heplake_host::{
-    configuration::{Configuration, EdgeSettings, http_address},
-    http,
+    configuration::{Configuration, ControlSettings, EdgeSettings, http_address},
+    http::{self, HostGuard},
     process::Failure,
     service::{catch_signals, drain_edge, start_edge, start_telemetry},
 };
 use heplake_lake::{
     Lake, LakeSettings,
-    http::{Api, HostGuard, routes},
+    http::{Api, routes},
     watcher::Watcher,
 };
 use std::sync::Arc;
@@ -23,7 +23,10 @@ pub(crate) enum Halves {
 
 pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result<(), Failure> {
     let edge_settings = match halves {
-        Halves::Both => Some(EdgeSettings::resolve(configuration)?),
+        Halves::Both => Some((
+            EdgeSettings::resolve(configuration)?,
+            ControlSettings::resolve(configuration)?,
+        )),
         Halves::Lake => None,
     };
     let settings = LakeSettings::resolve(configuration)?;
@@ -31,11 +34,13 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
     let metrics = start_telemetry(configuration)?;
     let mut signals = catch_signals()?;
 
-    let listener = http::bind(http).await?;
+    let listener = http::bind(http, "http").await?;
+    let stop_http = CancellationToken::new();
     let lake = open(settings.clone()).await?;
     let (edge, edge_state) = match edge_settings {
-        Some(settings) => {
-            let (edge, state) = start_edge(settings, metrics.clone()).await?;
+        Some((settings, control)) => {
+            let started = start_edge(settings, control, metrics.clone(), &stop_http).await;
+            let (edge, state) = started?;
             (Some(edge), Some(state))
         }
         None => (None, None),
@@ -47,11 +52,10 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
         settings.register_interval,
         stop_watching.clone(),
     ));
-    let stop_http = CancellationToken::new();
     let server = http.and_then(|address| {
         let api = Api::new(lake, watcher, edge_state, metrics);
         let routes = routes(api, HostGuard::of(address));
-        http::spawn(listener, routes, &stop_http)
+        http::spawn(listener, routes, "queries", &stop_http)
     });
 
     let signal = signals.next().await;

@@ -1,100 +1,23 @@
-//! Keeps web pages out. A service on loopback has no password, and a browser on the same
-//! machine runs pages of strangers:
-//!
-//! - a page may send a POST anywhere, but not with `application/json` unless it is allowed
-//!   to, hence SQL must come as that;
-//! - a page may be served under a name that then resolves to 127.0.0.1 (DNS rebinding), and
-//!   read what it fetches, hence on loopback requests must name localhost or an address.
+//! Keeps web pages out, as [`HostGuard`] says: SQL must come as `application/json`.
 
 use super::error::ApiError;
-use axum::{
-    Extension,
-    extract::Request,
-    http::{HeaderMap, header, uri::Authority},
-    middleware::Next,
-    response::Response,
-};
-use std::net::{IpAddr, SocketAddr};
-
-/// Whether requests must name this machine as their host.
-#[derive(Clone, Copy, Debug)]
-pub struct HostGuard {
-    loopback_only: bool,
-}
-
-impl HostGuard {
-    /// The guard of what is served on an address.
-    #[must_use]
-    pub fn of(address: SocketAddr) -> Self {
-        Self {
-            loopback_only: address.ip().is_loopback(),
-        }
-    }
-}
+use axum::{Extension, extract::Request, http::HeaderMap, middleware::Next, response::Response};
+use heplake_host::http::{HostGuard, has_content_type};
 
 pub(super) async fn check_host(
     Extension(guard): Extension<HostGuard>,
     request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if guard.loopback_only {
-        let host = request.headers().get(header::HOST);
-        let host = host.map_or(Ok(""), |host| host.to_str()).unwrap_or("?");
-        if !names_this_machine(host) {
-            return Err(ApiError::wrong_host(host));
-        }
+    match guard.check(request.headers()) {
+        Ok(()) => Ok(next.run(request).await),
+        Err(host) => Err(ApiError::wrong_host(&host)),
     }
-    Ok(next.run(request).await)
-}
-
-/// An IP address or localhost, with or without a port. Without a host it is no browser.
-fn names_this_machine(host: &str) -> bool {
-    if host.is_empty() {
-        return true;
-    }
-    host.parse::<Authority>().is_ok_and(|authority| {
-        let name = authority.host();
-        let address = name.trim_start_matches('[').trim_end_matches(']');
-        name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
-    })
 }
 
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let media_type = content_type.and_then(|value| value.split(';').next());
-    match media_type {
-        Some(name) if name.trim().eq_ignore_ascii_case("application/json") => Ok(()),
-        _ => Err(ApiError::wrong_content_type()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_this_machine_is_named() {
-        for host in [
-            "localhost",
-            "LOCALHOST:8080",
-            "127.0.0.1:8080",
-            "[::1]:8080",
-            "[::1]",
-            "10.0.0.1",
-            "",
-        ] {
-            assert!(names_this_machine(host), "{host}");
-        }
-        for host in [
-            "evil.example",
-            "evil.example:8080",
-            "localhost.evil.example",
-            "127.0.0.1.nip.io:80",
-            "?",
-        ] {
-            assert!(!names_this_machine(host), "{host}");
-        }
+    match has_content_type(headers, "application/json") {
+        true => Ok(()),
+        false => Err(ApiError::wrong_content_type()),
     }
 }

@@ -101,6 +101,7 @@ impl Site {
                 path,
                 record_count: rows.len() as u64,
                 file_size_bytes: fs::metadata(&file).unwrap().len(),
+                components: Vec::new(),
             });
             if !commit.tables.contains(table) {
                 commit.tables.push((*table).clone());

@@ -1,11 +1,19 @@
 //! The shipped components in the sandbox, against their native twins and cut packets.
 
-use heplake_components::shipped;
+use heplake_components::{SHIPPED, shipped};
 use heplake_hep::Hep;
-use heplake_host::{Checked, Engine, Items, Limits, Parse, ParserComponent, ParserSource};
+use heplake_host::{
+    Checked, Engine, Items, Limits, Parse, ParserComponent, ParserSource, RouterComponent,
+    RouterSource,
+};
 use heplake_sdk::{Cell, Description, Kind, Parser};
 use heplake_sip::Sip;
-use heplake_tests::{captures, native::NativeParser};
+use heplake_sip_router::SipRouter;
+use heplake_tests::{
+    captures,
+    native::{NativeParser, NativeRouter},
+};
+use std::sync::Arc;
 
 /// Items of a batch: as many as a worker takes.
 const BATCH: usize = 1024;
@@ -17,7 +25,7 @@ struct Both {
     native: Box<dyn Parse>,
 }
 
-fn both(name: &str, native: Box<dyn ParserSource>) -> Both {
+fn both(name: &str, native: Arc<dyn ParserSource>) -> Both {
     let engine = Engine::new().unwrap();
     let bytes = shipped(name).unwrap().bytes;
     let component = ParserComponent::load(&engine, bytes, "{}", Limits::default()).unwrap();
@@ -122,6 +130,57 @@ fn sip_in_the_sandbox_reads_every_prefix_of_every_payload_as_it_does_natively() 
     );
     let mut sip = both("sip", NativeParser::<Sip>::source());
     sip.parse(&prefixes(&payloads));
+}
+
+#[test]
+fn sip_router_in_the_sandbox_routes_every_row_of_every_prefix_as_it_does_natively() {
+    let bytes = shipped("sip-router").unwrap().bytes;
+    let engine = Engine::new().unwrap();
+    let sandbox = RouterComponent::load(&engine, bytes, "{}", Limits::default()).unwrap();
+    let native = NativeRouter::<SipRouter>::source();
+    let description = native.description();
+    assert_eq!(RouterSource::description(&sandbox), description);
+    let fields = Sip::default().describe().fields;
+    let reads: Vec<usize> = description
+        .reads
+        .iter()
+        .map(|name| fields.iter().position(|field| field.name == *name).unwrap())
+        .collect();
+    let mut sandbox = RouterSource::instantiate(&sandbox).unwrap();
+    let mut native = native.instantiate().unwrap();
+
+    let mut hep = both("hep", NativeParser::<Hep>::source());
+    let mut sip = both("sip", NativeParser::<Sip>::source());
+    let payloads = payloads(&mut hep, &packets());
+    let mut seen = std::collections::BTreeSet::new();
+    for (checked, bytes) in sip.parse(&prefixes(&payloads)) {
+        let (mut text, mut cells) = (Vec::new(), Vec::new());
+        for row in 0..checked.rows() {
+            for field in &reads {
+                let read = checked.cell(row, *field).resolve(&bytes, checked.scratch());
+                cells.push(read.map_or(Cell::NULL.0, |read| {
+                    let cell = Cell::span(text.len() as u32, read.len() as u32);
+                    text.extend_from_slice(read);
+                    cell.0
+                }));
+            }
+        }
+        let rows = checked.rows() as u32;
+        let tables = sandbox.route(&text, &cells, rows).unwrap();
+        assert_eq!(tables, native.route(&text, &cells, rows).unwrap());
+        seen.extend(tables);
+    }
+    assert_eq!(seen.len(), description.tables.len(), "each table has rows");
+}
+
+#[test]
+fn every_shipped_component_is_held_against_its_native_twin() {
+    let names: Vec<&str> = SHIPPED.iter().map(|component| component.name).collect();
+    assert_eq!(
+        names,
+        ["hep", "sip", "sip-router"],
+        "give the new one a test as those above have"
+    );
 }
 
 /// A cell without regard to where in a batch its item stands.

@@ -5,5 +5,8 @@
 
 mod captures;
 mod components;
+mod golden;
 mod plain_duckdb;
+mod poison;
 mod site;
+mod swaps;

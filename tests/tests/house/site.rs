@@ -2,8 +2,8 @@
 
 use heplake_format::EdgeName;
 use heplake_host::{
-    Edge,
-    configuration::{Compression, EdgeSettings},
+    Control, Edge,
+    configuration::{ComponentSettings, Compression, EdgeSettings},
 };
 use heplake_lake::{
     Lake, LakeSettings,
@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -26,6 +27,7 @@ const RATE: f64 = 20_000.0;
 pub struct Site {
     pub directory: TempDir,
     pub lake: Lake,
+    settings: EdgeSettings,
     edge: Edge,
     /// The edge's: a lake blocks, so tests are not async themselves.
     runtime: Runtime,
@@ -33,18 +35,41 @@ pub struct Site {
 
 impl Site {
     pub fn open() -> Self {
+        Self::open_with(|_| {})
+    }
+
+    /// One whose edge has other settings.
+    pub fn open_with(change: impl FnOnce(&mut EdgeSettings)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
-        let edge = runtime
-            .block_on(Edge::start(edge_settings(directory.path())))
-            .unwrap();
+        let mut settings = edge_settings(directory.path());
+        // What a test does must not depend on what else the machine does.
+        settings.component_settings.thresholds.slowdown_max = f64::MAX;
+        change(&mut settings);
+        let edge = runtime.block_on(Edge::start(settings.clone())).unwrap();
         let lake = Lake::open(&lake_settings(directory.path())).unwrap();
         Self {
             directory,
             lake,
+            settings,
             edge,
             runtime,
         }
+    }
+
+    /// What its edge was started with.
+    pub fn settings(&self) -> EdgeSettings {
+        self.settings.clone()
+    }
+
+    /// Its components.
+    pub fn control(&self) -> &Arc<Control> {
+        self.edge.control()
+    }
+
+    /// Where it receives over TCP.
+    pub fn tcp_address(&self) -> SocketAddr {
+        self.edge.tcp_address().unwrap()
     }
 
     pub fn catalog_path(&self) -> PathBuf {
@@ -141,6 +166,7 @@ fn edge_settings(directory: &Path) -> EdgeSettings {
         compression: Compression::Snappy,
         store_keep_alives: false,
         components: BTreeMap::new(),
+        component_settings: ComponentSettings::in_directory(&directory.join("components")),
         deadline: Duration::from_secs(10),
         memory_bytes_max: 64 << 20,
     }

@@ -20,7 +20,19 @@ const HOMES: &[Home] = &[
     },
     Home {
         foreign: "wit_component",
-        paths: &["components/build.rs"],
+        paths: &["components/encode/src/encode"],
+    },
+    Home {
+        foreign: "wit_parser",
+        paths: &["components/encode/src/encode"],
+    },
+    Home {
+        foreign: "ed25519_dalek",
+        paths: &["host/src/signature"],
+    },
+    Home {
+        foreign: "getrandom",
+        paths: &["lake/src/command/component/keygen"],
     },
     Home {
         foreign: "parquet",

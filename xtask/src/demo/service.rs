@@ -25,28 +25,31 @@ pub(super) struct Ports {
     pub(super) http: u16,
     /// UDP and TCP.
     pub(super) hep: u16,
+    /// Control of components.
+    pub(super) control: u16,
 }
 
 impl Ports {
-    /// `base` and the one after it, or any that are free.
+    /// `base` and the two after it, or any that are free.
     pub(super) fn choose(base: Option<u16>) -> Result<Self, Failure> {
         if let Some(http) = base {
             return Ok(Self {
                 http,
                 hep: http.saturating_add(1),
+                control: http.saturating_add(2),
             });
         }
         let free = || {
-            // Held until both are chosen, so that they differ; then free for the service.
+            // Held until all are chosen, so that they differ; then free for the service.
             let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
             let port = tcp.local_addr()?.port();
             let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, port))?;
             Ok::<_, std::io::Error>((port, tcp, udp))
         };
-        let ((http, ..), (hep, ..)) = free()
-            .and_then(|first| Ok((first, free()?)))
+        let ((http, ..), (hep, ..), (control, ..)) = free()
+            .and_then(|first| Ok((first, free()?, free()?)))
             .map_err(|error| Failure::Task(format!("no port is free on 127.0.0.1: {error}")))?;
-        Ok(Self { http, hep })
+        Ok(Self { http, hep, control })
     }
 }
 
@@ -166,7 +169,7 @@ impl Drop for Service {
 }
 
 fn document(directory: &Path, ports: Ports) -> String {
-    let Ports { http, hep } = ports;
+    let Ports { http, hep, control } = ports;
     // A JSON string is a TOML string.
     let data_dir = serde_json::Value::from(directory.to_string_lossy());
     format!(
@@ -183,6 +186,10 @@ port = {hep}
 [ingest.tcp]
 host = \"127.0.0.1\"
 port = {hep}
+
+[control]
+host = \"127.0.0.1\"
+port = {control}
 
 [http]
 host = \"127.0.0.1\"

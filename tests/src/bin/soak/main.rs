@@ -1,12 +1,12 @@
 //! Long runs that are too long for an ordinary test: `cargo xtask soak edge --minutes 10`.
 
+mod edge;
+mod swaps;
+
 use clap::{Parser, Subcommand};
 use heplake_format::Commit;
-use heplake_host::{
-    Edge,
-    configuration::{Compression, EdgeSettings},
-};
-use heplake_tests::traffic::Traffic;
+use heplake_host::configuration::{ComponentSettings, Compression, EdgeSettings};
+use heplake_tests::{poison::poison, traffic::Traffic};
 use std::{
     collections::BTreeMap,
     error::Error,
@@ -43,25 +43,30 @@ enum Run {
         #[arg(long)]
         rate: Option<f64>,
     },
+    /// Components swapped at that rate, canary and rollback among it: is every message
+    /// committed once, and how long does a worker pause?
+    Swaps {
+        /// How many.
+        #[arg(long, default_value_t = 1000)]
+        swaps: usize,
+        /// Time between two.
+        #[arg(long, default_value_t = 100)]
+        every_ms: u64,
+    },
 }
 
 /// Messages made in advance and sent again and again.
 const MESSAGES: usize = 65_536;
 /// Messages a write.
 const WRITE: usize = 256;
-/// How often a line is printed.
-const SAMPLE: Duration = Duration::from_secs(10);
-/// What of the run is warming up: until then memory may grow.
-const WARM_UP: f64 = 0.25;
-/// How much the largest of the second half of what is left may be above that of the first:
-/// what a flush holds comes and goes, a leak only comes.
-const GROWTH_MAX: f64 = 1.10;
-
 type Failed = Box<dyn Error>;
 
 fn main() -> ExitCode {
-    let Run::Edge { minutes, rate } = Arguments::parse().run;
-    match edge(Duration::from_secs_f64(minutes * 60.0), rate) {
+    let done = match Arguments::parse().run {
+        Run::Edge { minutes, rate } => edge::edge(Duration::from_secs_f64(minutes * 60.0), rate),
+        Run::Swaps { swaps, every_ms } => swaps::swaps(swaps, Duration::from_millis(every_ms)),
+    };
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -71,54 +76,35 @@ fn main() -> ExitCode {
     }
 }
 
-fn edge(duration: Duration, rate: Option<f64>) -> Result<bool, Failed> {
-    let runtime = tokio::runtime::Runtime::new()?;
-    let directory = tempfile::tempdir()?;
-    let edge = runtime.block_on(Edge::start(settings(directory.path())?))?;
-    let target = edge.tcp_address().ok_or("no TCP")?;
-    let (sent, stop) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let sender = {
-        let (sent, stop) = (sent.clone(), stop.clone());
-        thread::spawn(move || send(target, rate, &sent, &stop).map_err(|error| error.to_string()))
-    };
+/// Sends as fast as it is taken, or at a rate, until it is stopped.
+struct Sender {
+    sent: Arc<AtomicU64>,
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<Result<(), std::io::Error>>,
+}
 
-    let started = Instant::now();
-    let (mut committed, mut before, mut memory) = (0, 0, Vec::new());
-    println!(
-        "{:>8} {:>14} {:>14} {:>12} {:>10}",
-        "seconds", "sent", "committed", "messages/s", "RSS MiB"
-    );
-    while started.elapsed() < duration {
-        thread::sleep(SAMPLE.min(duration));
-        committed += take_commits(directory.path())?;
-        let now = sent.load(Ordering::Relaxed);
-        let resident = resident_mib()?;
-        let seconds = started.elapsed().as_secs_f64();
-        println!(
-            "{seconds:>8.0} {now:>14} {committed:>14} {:>12.0} {resident:>10.1}",
-            (now - before) as f64 / SAMPLE.min(duration).as_secs_f64()
-        );
-        before = now;
-        if seconds > duration.as_secs_f64() * WARM_UP {
-            memory.push(resident);
+impl Sender {
+    fn start(target: SocketAddr, rate: Option<f64>) -> Self {
+        let (sent, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let (counted, stopped) = (sent.clone(), stop.clone());
+        Self {
+            sent,
+            stop,
+            thread: thread::spawn(move || send(target, rate, &counted, &stopped)),
         }
     }
-    stop.store(true, Ordering::Relaxed);
-    sender.join().map_err(|_| "the sender panicked")??;
-    runtime.block_on(edge.drain())?;
-    committed += take_commits(directory.path())?;
 
-    let sent = sent.load(Ordering::Relaxed);
-    let (first, second) = memory.split_at(memory.len() / 2);
-    let largest = |half: &[f64]| half.iter().copied().fold(0.0, f64::max);
-    let (first, second) = (largest(first), largest(second));
-    println!(
-        "{sent} sent, {committed} committed; at most {first:.1} MiB resident in the first half, {second:.1} MiB in the second"
-    );
-    Ok(sent == committed && second <= first * GROWTH_MAX)
+    /// Messages sent so far.
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Stops; all messages sent.
+    fn stop(self) -> Result<u64, Failed> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().map_err(|_| "the sender panicked")??;
+        Ok(self.sent.load(Ordering::Relaxed))
+    }
 }
 
 /// Sends until told to stop.
@@ -129,8 +115,15 @@ fn send(
     stop: &AtomicBool,
 ) -> Result<(), std::io::Error> {
     let mut traffic = Traffic::new(7, heplake_tests::traffic::now_us());
+    let mut random = fastrand::Rng::with_seed(7);
     let writes: Vec<Vec<u8>> = (0..MESSAGES / WRITE)
-        .map(|_| (0..WRITE).flat_map(|_| traffic.packet()).collect())
+        .map(|_| {
+            // One message of each write would trap the parser that a canary takes back. To
+            // the shipped one it is a message of another method.
+            let mut batch = traffic.batch(WRITE);
+            poison(&mut batch, WRITE as u32, &mut random);
+            batch.bytes
+        })
         .collect();
     let mut connection = TcpStream::connect(target)?;
     let started = Instant::now();
@@ -171,18 +164,6 @@ fn take_commits(directory: &Path) -> Result<u64, Failed> {
     Ok(rows)
 }
 
-/// Memory of this process that is resident.
-fn resident_mib() -> Result<f64, Failed> {
-    let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib: f64 = line
-        .ok_or("no VmRSS")?
-        .trim()
-        .trim_end_matches(" kB")
-        .parse()?;
-    Ok(kib / 1024.0)
-}
-
 fn settings(directory: &Path) -> Result<EdgeSettings, Failed> {
     const DAY: u64 = 86_400;
     Ok(EdgeSettings {
@@ -202,6 +183,7 @@ fn settings(directory: &Path) -> Result<EdgeSettings, Failed> {
         compression: Compression::Snappy,
         store_keep_alives: false,
         components: BTreeMap::new(),
+        component_settings: ComponentSettings::in_directory(&directory.join("components")),
         deadline: Duration::from_secs(1),
         memory_bytes_max: 64 << 20,
     })

@@ -1,0 +1,581 @@
+//! Who decides which components serve.
+//!
+//! Two locks, taken in this order and never while a component is compiled or tried: which
+//! components serve, and the store. So a rollback never waits for an upload.
+
+use super::{
+    ComponentSet, ComponentStoreError, ComponentsError, Entry, Event, PipelineOptions, Report,
+    Slot, Version, activation::Serving, corpus::Corpus, entry::SHIPPED_BY, state::State,
+    store::ComponentStore, validation::Validation,
+};
+use crate::{
+    commit::now_us,
+    configuration::{ComponentSettings, EdgeSettings},
+    live_samples::LiveSamples,
+    pipeline::Pipeline,
+    sandbox::{Compiled, ComponentError, Engine, Limits},
+    signature::{Signature, SignatureError, verify},
+    worker::{Exchange, Work},
+};
+use heplake_components::SHIPPED;
+use serde_json::Value;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+use tokio::sync::mpsc;
+
+/// Shortest start of a digest that may stand for it.
+const DIGEST_START_MIN: usize = 8;
+
+/// Why components cannot be started or changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] ComponentStoreError),
+    /// Components cannot be put to work.
+    #[error(transparent)]
+    Components(#[from] ComponentsError),
+    /// What was uploaded is no component that could serve.
+    #[error("refused: {0}")]
+    Refused(#[from] ComponentError),
+    /// It is of another world than the one that has its name.
+    #[error("refused: `{name}` is a {is} here, and this is a {brought}: give it another name")]
+    World {
+        /// The name.
+        name: String,
+        /// What has it.
+        is: &'static str,
+        /// What it would be.
+        brought: &'static str,
+    },
+    /// It is not signed by a trusted key.
+    #[error("refused: {0}")]
+    Signature(#[from] SignatureError),
+    /// It must be signed, and is not.
+    #[error(
+        "refused: only signed components are staged here: sign it by `heplake component sign`, and send the signature along"
+    )]
+    Unsigned,
+    /// No component in the store has this digest or name.
+    #[error(
+        "there is no component `{0}` in the store: `heplake component list` shows what is there"
+    )]
+    Unknown(String),
+    /// Several digests start so.
+    #[error("several components have a digest that starts with `{0}`: give more of it")]
+    Ambiguous(String),
+    /// Two versions of one name.
+    #[error("`{0}` is named twice: one version of a name can serve")]
+    Twice(String),
+    /// It cannot serve.
+    #[error("it cannot serve: {}", .0.impediments.join("; "))]
+    Impeded(Box<Report>),
+    /// It should not serve.
+    #[error("it was not activated: {}; if that is meant to be, activate it by force", .0.objections.join("; "))]
+    Objected(Box<Report>),
+    /// It was tried on real traffic and taken back.
+    #[error("it was taken back after {batches} batches of the canary: {reason}")]
+    CanaryFailed {
+        /// Batches that the canary did.
+        batches: u64,
+        /// What was wrong.
+        reason: String,
+    },
+    /// There is nothing to go back to.
+    #[error("there is no version of `{0}` before this one to go back to")]
+    NothingBefore(String),
+    /// A worker did not take its pipeline.
+    #[error("worker {0} did not take the new components in time: nothing was changed")]
+    WorkerStuck(usize),
+    /// The edge is on its way out.
+    #[error("the edge is stopping")]
+    Stopping,
+}
+
+/// A worker, as components are exchanged in it.
+#[derive(Clone, Debug)]
+pub struct WorkerLink {
+    /// Where its pipeline can be exchanged.
+    pub exchange: Arc<Exchange>,
+    /// Wakes it. Weak: a worker ends when there is nobody left to give it work.
+    pub work: mpsc::WeakSender<Work>,
+}
+
+/// What is staged.
+#[derive(Clone, Debug, Default)]
+pub struct Stage {
+    /// The bytes of the component.
+    pub bytes: Vec<u8>,
+    /// Its name, for one that cannot tell it without its section of the configuration.
+    pub name: Option<String>,
+    /// Who stages it.
+    pub by: String,
+    /// Its signature.
+    pub signature: Option<Signature>,
+}
+
+/// What is activated.
+#[derive(Clone, Debug, Default)]
+pub struct Activate {
+    /// Digests, or their starts: all at once, such as a parser and its router.
+    pub digests: Vec<String>,
+    /// Whether objections are overridden.
+    pub force: bool,
+    /// Who activates it.
+    pub by: String,
+}
+
+/// Components of an edge: what is in the store, and what serves.
+pub struct Control {
+    pub(super) engine: Engine,
+    pub(super) settings: ComponentSettings,
+    pub(super) options: PipelineOptions,
+    limits: Limits,
+    /// Each component's section of the configuration, by its name.
+    sections: BTreeMap<String, Value>,
+    samples: Arc<LiveSamples>,
+    /// One upload is compiled and tried at a time.
+    staging: Mutex<()>,
+    pub(super) serving: Mutex<Serving>,
+    pub(super) store: Mutex<ComponentStore>,
+}
+
+impl Control {
+    /// Opens the store, puts the shipped components into it, and loads those that serve.
+    ///
+    /// # Errors
+    /// When the store cannot be used, the configuration is refused by a component, or there
+    /// is no set of components that could serve.
+    pub fn open(settings: &EdgeSettings) -> Result<Self, ControlError> {
+        let engine = Engine::new()?;
+        let store = ComponentStore::open(&settings.component_settings.store_directory)?;
+        let samples = Arc::new(LiveSamples::new(now_us()));
+        let control = Self {
+            engine,
+            settings: settings.component_settings.clone(),
+            options: PipelineOptions {
+                samples: Some(samples.clone()),
+                ..PipelineOptions::of(settings)
+            },
+            limits: Limits {
+                deadline: settings.deadline,
+                memory_bytes_max: settings.memory_bytes_max,
+            },
+            sections: settings.components.clone(),
+            samples,
+            staging: Mutex::new(()),
+            serving: Mutex::default(),
+            store: Mutex::new(store),
+        };
+        control.put_shipped()?;
+        control.check_sections()?;
+        let set = control.load_active()?;
+        // Fails here rather than in each worker.
+        let pipeline = set.pipeline(&control.options, 0)?;
+        control
+            .store()
+            .change(|state| state.remember(pipeline.tables()))?;
+        control.serving().set = set;
+        control.tell_active();
+        Ok(control)
+    }
+
+    /// Puts the shipped components into the store. One that serves is succeeded by a newer
+    /// one that came with a newer program; what a user activated stays.
+    fn put_shipped(&self) -> Result<(), ControlError> {
+        for shipped in SHIPPED {
+            let digest = digest_of(shipped.bytes);
+            let known = self.store().entries().contains_key(&digest);
+            if !known {
+                let compiled = self.engine.compile(shipped.bytes)?;
+                let entry =
+                    self.entry_of(&compiled, shipped.bytes, SHIPPED_BY, Some(shipped.name))?;
+                let mut store = self.store();
+                store.put(entry, shipped.bytes)?;
+                store.keep_code(&self.engine, &compiled);
+            }
+            let mut store = self.store();
+            let is_shipped = |digest: &Option<String>| {
+                let entry = digest
+                    .as_ref()
+                    .and_then(|digest| store.entries().get(digest));
+                entry.is_none_or(Entry::is_shipped)
+            };
+            let slot = store.state().slots.get(shipped.name);
+            let succeeds = slot.is_none_or(|slot| is_shipped(&slot.active));
+            if succeeds {
+                store.change(|state| {
+                    let slot = state.slots.entry(shipped.name.into()).or_default();
+                    if slot.active.as_ref() != Some(&digest) {
+                        slot.previous = slot.active.replace(digest);
+                    }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_sections(&self) -> Result<(), ControlError> {
+        let store = self.store();
+        let names: Vec<&str> = store.state().slots.keys().map(String::as_str).collect();
+        let mut sections = self.sections.keys();
+        match sections.find(|section| !names.contains(&section.as_str())) {
+            None => Ok(()),
+            Some(name) => Err(ComponentsError::Unknown {
+                name: name.clone(),
+                known: names.join(", "),
+            }
+            .into()),
+        }
+    }
+
+    /// Loads what serves, in place of what cannot be loaded the one before, in place of that
+    /// the shipped one.
+    fn load_active(&self) -> Result<ComponentSet, ControlError> {
+        let slots = self.store().state().slots.clone();
+        let mut set = ComponentSet::default();
+        for (name, slot) in &slots {
+            let shipped = self.store().shipped(name).map(|entry| entry.digest.clone());
+            let Some(active) = slot.active.clone() else {
+                continue;
+            };
+            let candidates = [Some(active), slot.previous.clone(), shipped];
+            for digest in candidates.into_iter().flatten() {
+                match self.load(&digest) {
+                    Ok(version) => {
+                        set = set.with(Arc::new(version));
+                        self.store().change(|state| {
+                            let slot = state.slots.entry(name.clone()).or_default();
+                            slot.active = Some(digest);
+                        })?;
+                        break;
+                    }
+                    // Whoever wrote the configuration is there to mend it.
+                    Err(ControlError::Refused(source @ ComponentError::Configuration(_))) => {
+                        let name = name.clone();
+                        return Err(ComponentsError::Component { name, source }.into());
+                    }
+                    Err(error) => {
+                        let event = self.event("load_failed", name, &digest, SHIPPED_BY);
+                        let reason = error.to_string();
+                        self.store().record(Event { reason, ..event });
+                    }
+                }
+            }
+        }
+        let fits = set.pipeline(&self.options, 0).map(drop);
+        let Err(error) = fits else {
+            return Ok(set);
+        };
+        // What was activated together fitted together: only a changed program comes here.
+        let mut shipped = ComponentSet::default();
+        for component in SHIPPED {
+            shipped = shipped.with(Arc::new(self.load(&digest_of(component.bytes))?));
+        }
+        let event = Event {
+            reason: format!("{error}; the shipped components serve"),
+            ..self.event("load_failed", "", "", SHIPPED_BY)
+        };
+        let mut store = self.store();
+        store.record(event);
+        store.change(|state| {
+            for (name, slot) in &mut state.slots {
+                let version = shipped.get(name);
+                slot.active = version.map(|version| version.named().digest.clone());
+            }
+        })?;
+        Ok(shipped)
+    }
+
+    /// A pipeline of what serves, for a worker that starts.
+    ///
+    /// # Errors
+    /// When an instance fails to start.
+    pub fn pipeline(&self, seed: u64) -> Result<Pipeline, ControlError> {
+        Ok(self.serving().set.pipeline(&self.options, seed)?)
+    }
+
+    /// Takes the workers that components are exchanged in from now on.
+    pub fn attach(&self, workers: Vec<WorkerLink>) {
+        self.serving().workers = workers;
+    }
+
+    /// Lets go of what belongs to workers, which then can end.
+    pub fn detach(&self) {
+        let mut serving = self.serving();
+        serving.workers.clear();
+        serving.warm = None;
+    }
+
+    /// Takes a component into the store, compiled and tried.
+    ///
+    /// # Errors
+    /// When it is no component of the contract, or not signed as it must be. What a report
+    /// objects to is no error here.
+    pub fn stage(&self, stage: Stage) -> Result<Entry, ControlError> {
+        let _one = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        let digest = digest_of(&stage.bytes);
+        let staged = self.try_stage(&stage);
+        if let Err(error) = &staged {
+            let name = stage.name.clone().unwrap_or_default();
+            let event = Event {
+                reason: error.to_string(),
+                ..self.event("refused", &name, &digest, &stage.by)
+            };
+            self.store().record(event);
+        }
+        staged
+    }
+
+    fn try_stage(&self, stage: &Stage) -> Result<Entry, ControlError> {
+        let signed_by = match (&stage.signature, self.settings.trusted_keys.is_empty()) {
+            (_, true) => None,
+            (None, false) => return Err(ControlError::Unsigned),
+            (Some(signature), false) => {
+                let key = verify(&self.settings.trusted_keys, &stage.bytes, signature)?;
+                Some(key.to_string())
+            }
+        };
+        let started = Instant::now();
+        let compiled = self.engine.compile(&stage.bytes)?;
+        let compile_ms = started.elapsed().as_secs_f64() * 1000.0;
+        let mut entry = Entry {
+            signed_by,
+            ..self.entry_of(&compiled, &stage.bytes, &stage.by, stage.name.as_deref())?
+        };
+        let version = Arc::new(self.version(compiled.clone(), Some(&entry.name))?);
+        let active = self.serving().set.clone();
+        if let Some(other) = active.get(&entry.name)
+            && other.world() != entry.world
+        {
+            return Err(ControlError::World {
+                name: entry.name,
+                is: world(other),
+                brought: world(&version),
+            });
+        }
+        entry.report = Some(self.validate(&active, &active.with(version), compile_ms));
+
+        let mut store = self.store();
+        store.put(entry.clone(), &stage.bytes)?;
+        store.keep_code(&self.engine, &compiled);
+        let digest = entry.digest.clone();
+        store.change(|state| {
+            let slot = state.slots.entry(entry.name.clone()).or_default();
+            if slot.active.as_ref() != Some(&digest) {
+                slot.staged = Some(digest);
+            }
+        })?;
+        drop(store);
+        let event = self.event("staged", &entry.name, &entry.digest, &stage.by);
+        self.store().record(event);
+        let store = self.store();
+        Ok(store.entries().get(&entry.digest).cloned().unwrap_or(entry))
+    }
+
+    pub(super) fn validate(
+        &self,
+        active: &ComponentSet,
+        candidate: &ComponentSet,
+        compile_ms: f64,
+    ) -> Report {
+        let state: State = self.store().state().clone();
+        let now_us = now_us();
+        Validation {
+            active,
+            candidate,
+            options: &self.options,
+            corpus: &Corpus::new(&self.samples, now_us),
+            state: &state,
+            thresholds: &self.settings.thresholds,
+            now_us,
+            compile_ms,
+        }
+        .run()
+    }
+
+    /// What pipelines are warmed up with.
+    pub(super) fn warming(&self) -> Corpus {
+        Corpus::new(&self.samples, now_us()).first_batch()
+    }
+
+    /// The entry of a component that was just compiled.
+    fn entry_of(
+        &self,
+        compiled: &Compiled,
+        bytes: &[u8],
+        by: &str,
+        name: Option<&str>,
+    ) -> Result<Entry, ControlError> {
+        let world = compiled.world()?;
+        let version = self.version(compiled.clone(), name)?;
+        let named = version.named();
+        Ok(Entry {
+            name: named.name.clone(),
+            version: named.version.clone(),
+            digest: named.digest.clone(),
+            world,
+            size_bytes: bytes.len() as u64,
+            staged_us: now_us(),
+            staged_by: by.into(),
+            signed_by: None,
+            description: version.description(),
+            report: None,
+            code: None,
+        })
+    }
+
+    /// A version of a component. Its section of the configuration goes by its name, which
+    /// most tell without one.
+    fn version(&self, compiled: Compiled, name: Option<&str>) -> Result<Version, ControlError> {
+        let section = |name: Option<&str>| {
+            let section = name.and_then(|name| self.sections.get(name));
+            section.map_or_else(|| "{}".into(), Value::to_string)
+        };
+        let make = |section: &str| {
+            let compiled = compiled.clone();
+            Version::new(compiled, section, self.limits, self.settings.breaker)
+        };
+        let given = section(name);
+        let version = make(&given)?;
+        let told = section(Some(&version.named().name));
+        Ok(match told == given {
+            true => version,
+            false => make(&told)?,
+        })
+    }
+
+    /// Loads a version from the store.
+    pub(super) fn load(&self, digest: &str) -> Result<Version, ControlError> {
+        let mut store = self.store();
+        let entry = store.entries().get(digest);
+        let name = entry.map(|entry| entry.name.clone());
+        let name = name.ok_or_else(|| ControlError::Unknown(digest.into()))?;
+        let compiled = store.compiled(&self.engine, digest)?;
+        drop(store);
+        self.version(compiled?, Some(&name))
+    }
+
+    /// All components in the store, and which of each name serves.
+    #[must_use]
+    pub fn list(&self) -> (BTreeMap<String, Slot>, Vec<Entry>) {
+        let store = self.store();
+        let entries = store.entries().values().cloned().collect();
+        (store.state().slots.clone(), entries)
+    }
+
+    /// A component by its digest, or the start of it.
+    ///
+    /// # Errors
+    /// When there is none, or several.
+    pub fn entry(&self, digest: &str) -> Result<Entry, ControlError> {
+        let store = self.store();
+        if digest.len() < DIGEST_START_MIN {
+            return Err(ControlError::Unknown(digest.into()));
+        }
+        let mut found = store
+            .entries()
+            .values()
+            .filter(|entry| entry.digest.starts_with(digest));
+        match (found.next(), found.next()) {
+            (Some(entry), None) => Ok(entry.clone()),
+            (None, _) => Err(ControlError::Unknown(digest.into())),
+            (Some(_), Some(_)) => Err(ControlError::Ambiguous(digest.into())),
+        }
+    }
+
+    /// The bytes of a component, by its digest or the start of it.
+    ///
+    /// # Errors
+    /// When there is none, or its bytes have been changed.
+    pub fn bytes(&self, digest: &str) -> Result<Vec<u8>, ControlError> {
+        let digest = self.entry(digest)?.digest;
+        Ok(self.store().bytes(&digest)?)
+    }
+
+    /// Where what appears is staged.
+    pub(super) fn watched(&self) -> Option<&std::path::Path> {
+        self.settings.watch_directory.as_deref()
+    }
+
+    pub(super) fn watch_activates(&self) -> bool {
+        self.settings.watch_activates
+    }
+
+    /// What was done to components, the latest last.
+    #[must_use]
+    pub fn history(&self) -> Vec<Event> {
+        self.store().history().to_vec()
+    }
+
+    /// Whether a component that serves has been cut off.
+    #[must_use]
+    pub fn is_tripped(&self, digest: &str) -> bool {
+        let serving = self.serving();
+        let mut versions = serving.set.versions();
+        versions.any(|v| v.named().digest == digest && v.breaker().is_tripped())
+    }
+
+    /// An event about a component.
+    pub(super) fn event(&self, event: &str, name: &str, digest: &str, by: &str) -> Event {
+        let store = self.store();
+        let version = store
+            .entries()
+            .get(digest)
+            .map(|entry| entry.version.clone());
+        Event {
+            at_us: now_us(),
+            event: event.into(),
+            name: name.into(),
+            version: version.unwrap_or_default(),
+            digest: digest.into(),
+            by: by.into(),
+            forced: false,
+            reason: String::new(),
+        }
+    }
+
+    /// Says in the metrics which components serve.
+    fn tell_active(&self) {
+        for version in self.serving().set.versions() {
+            tell_serves(version, true);
+        }
+    }
+
+    pub(super) fn store(&self) -> MutexGuard<'_, ComponentStore> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn serving(&self) -> MutexGuard<'_, Serving> {
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Control")
+    }
+}
+
+pub(super) fn tell_serves(version: &Version, serves: bool) {
+    let named = version.named();
+    metrics::gauge!("heplake_component_active",
+        "component" => named.name.clone(), "version" => named.version.clone(),
+        "digest" => named.digest.clone())
+    .set(if serves { 1.0 } else { 0.0 });
+}
+
+fn world(version: &Version) -> &'static str {
+    match version.world() {
+        crate::sandbox::World::Parser => "parser",
+        crate::sandbox::World::Router => "router",
+    }
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    crate::sandbox::hexadecimal(&Sha256::digest(bytes))
+}

@@ -1,0 +1,70 @@
+//! The golden packets: what a component is tried with before it serves.
+//!
+//! Packets as they come from sockets, so that an envelope, a parser, a router, or several of
+//! them at once are tried in the same way: as the pipeline that they would make.
+
+use crate::{
+    batch::{BATCH_BYTES_MAX, PacketBatch},
+    live_samples::{LiveSamples, Sample},
+};
+use heplake_components::golden_packets;
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Most packets: what is tried in well under a second.
+const PACKETS_MAX: usize = 4096;
+/// Packets of a batch of them. A batch that a component faults on is cut in halves.
+const BATCH_PACKETS: usize = 256;
+
+/// Golden packets, in batches.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Corpus {
+    batches: Vec<PacketBatch>,
+}
+
+impl Corpus {
+    /// The shipped samples as if they were received now (µs since 1970), what was kept of the
+    /// traffic, and what was refused lately.
+    pub(super) fn new(live: &LiveSamples, now_us: u64) -> Self {
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9060));
+        let shipped = golden_packets().map(|bytes| Sample {
+            bytes: bytes.to_vec(),
+            received: now_us,
+            peer,
+        });
+        Self::of(shipped.chain(live.all()))
+    }
+
+    /// These packets.
+    pub(super) fn of(packets: impl Iterator<Item = Sample>) -> Self {
+        let mut batches = Vec::new();
+        let mut batch = PacketBatch::default();
+        for packet in packets.take(PACKETS_MAX) {
+            let full = batch.len() >= BATCH_PACKETS
+                || batch.bytes.len() + packet.bytes.len() > BATCH_BYTES_MAX;
+            if full && !batch.is_empty() {
+                batches.push(std::mem::take(&mut batch));
+            }
+            batch.push(&packet.bytes, packet.received, packet.peer);
+        }
+        if !batch.is_empty() {
+            batches.push(batch);
+        }
+        Self { batches }
+    }
+
+    /// Its first batch alone: enough to have memory where it will be.
+    pub(super) fn first_batch(mut self) -> Self {
+        self.batches.truncate(1);
+        self
+    }
+
+    /// Its packets, in batches.
+    pub(super) fn batches(&self) -> &[PacketBatch] {
+        &self.batches
+    }
+
+    /// Number of packets.
+    pub(super) fn len(&self) -> usize {
+        self.batches.iter().map(PacketBatch::len).sum()
+    }
+}

@@ -1,0 +1,90 @@
+//! What was done to components, when, and by whom.
+
+use serde::{Deserialize, Serialize};
+
+/// Events that are kept: years of a careful site, a day of a watched directory gone wrong.
+pub(super) const EVENTS_MAX: usize = 4096;
+
+/// Longest text that somebody else may put into an event, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+
+/// Something that was done to a component.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// When, µs since 1970, UTC.
+    pub at_us: u64,
+    /// What: `staged`, `refused`, `activated`, `canary_failed`, `rolled_back`, `taken_out`,
+    /// `breaker_tripped`, `load_failed`.
+    pub event: String,
+    /// The component's name; empty if it has none that can be read.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its digest.
+    pub digest: String,
+    /// Who did it: a name that was given, `watch` or `breaker`.
+    pub by: String,
+    /// Whether objections were overridden.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forced: bool,
+    /// Why, where there is more to say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+}
+
+impl Event {
+    /// Logs it, counts it, and cuts its texts to a bounded length.
+    pub(super) fn tell(mut self) -> Self {
+        for text in [
+            &mut self.name,
+            &mut self.version,
+            &mut self.by,
+            &mut self.reason,
+        ] {
+            let mut end = text.len().min(TEXT_BYTES_MAX);
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+        }
+        let Self {
+            event,
+            name,
+            version,
+            digest,
+            by,
+            forced,
+            reason,
+            ..
+        } = &self;
+        metrics::counter!("heplake_component_events_total",
+            "component" => name.clone(), "version" => version.clone(), "digest" => digest.clone(),
+            "event" => event.clone())
+        .increment(1);
+        match event.as_str() {
+            "staged" | "activated" | "rolled_back" | "taken_out" => {
+                tracing::info!(
+                    event,
+                    name,
+                    version,
+                    digest,
+                    by,
+                    forced,
+                    reason,
+                    "component"
+                );
+            }
+            _ => tracing::warn!(
+                event,
+                name,
+                version,
+                digest,
+                by,
+                forced,
+                reason,
+                "component"
+            ),
+        }
+        self
+    }
+}

@@ -1,0 +1,360 @@
+//! What a validation found.
+
+use super::replay::{RenderedRow, Replayed};
+use crate::configuration::Thresholds;
+use heplake_format::TableName;
+use serde::{Deserialize, Serialize};
+
+/// Longest value that a report quotes, in bytes.
+const QUOTED_BYTES_MAX: usize = 512;
+
+/// What a validation found: how golden packets fared against the components that serve.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// When, µs since 1970, UTC.
+    pub at_us: u64,
+    /// The digests that served then, by name and sorted: a report holds as long as they do.
+    pub against: Vec<String>,
+    /// Golden packets.
+    pub packets: u64,
+    /// Rows that are the same.
+    pub rows_same: u64,
+    /// Rows that are not: other values, another table, or none.
+    pub rows_different: u64,
+    /// Rows of `hep_rejected` in whose place others would come: what a correction is for.
+    #[serde(default)]
+    pub rows_rescued: u64,
+    /// The first of those that differ, field by field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_difference: Option<Difference>,
+    /// Packets and payloads that are rejected now.
+    pub rejected_active: u64,
+    /// Packets and payloads that would be.
+    pub rejected_candidate: u64,
+    /// Faults on golden packets.
+    pub faults: u64,
+    /// Time for a packet now, in the whole pipeline before files, ns.
+    pub ns_per_packet_active: f64,
+    /// Time for a packet then, ns.
+    pub ns_per_packet_candidate: f64,
+    /// Memory of all instances of a pipeline now, in bytes.
+    pub memory_bytes_active: u64,
+    /// Memory then, in bytes.
+    pub memory_bytes_candidate: u64,
+    /// Columns that would be new, as `table.column TYPE`: null in the rows that are there.
+    pub new_columns: Vec<String>,
+    /// How long compiling took, ms; 0 if it was compiled before.
+    pub compile_ms: f64,
+    /// Why it should not serve, by the thresholds of the configuration; empty if it may.
+    pub objections: Vec<String>,
+    /// Why it cannot serve, whatever the thresholds are; empty if it can.
+    pub impediments: Vec<String>,
+}
+
+/// A row that would be another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Difference {
+    /// The packet, by its number among the golden ones.
+    pub packet: u64,
+    /// Its table now; none if it has no row now.
+    pub table_active: Option<String>,
+    /// Its table then.
+    pub table_candidate: Option<String>,
+    /// Fields that differ.
+    pub fields: Vec<FieldDifference>,
+}
+
+/// A field that would have another value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FieldDifference {
+    /// The column, and the member where it is an object.
+    pub field: String,
+    /// Its value now; none for null.
+    pub active: Option<String>,
+    /// Its value then.
+    pub candidate: Option<String>,
+}
+
+impl Report {
+    /// Whether it may serve without being forced to.
+    #[must_use]
+    pub fn is_accepted(&self) -> bool {
+        self.objections.is_empty() && self.impediments.is_empty()
+    }
+
+    /// Compares rows. A field that only the candidate's tables have a column for is no
+    /// difference.
+    pub(super) fn compare(&mut self, active: &Replayed, candidate: &Replayed, new: &[String]) {
+        self.packets = active.rows.len() as u64;
+        self.rejected_active = active.rejected;
+        self.rejected_candidate = candidate.rejected;
+        self.faults = candidate.faults;
+        self.memory_bytes_active = active.memory_bytes;
+        self.memory_bytes_candidate = candidate.memory_bytes;
+        for (packet, (now, then)) in active.rows.iter().zip(&candidate.rows).enumerate() {
+            for place in 0..now.len().max(then.len()) {
+                let (now, then) = (now.get(place), then.get(place));
+                let is_rejected = |row: &RenderedRow| row.table == TableName::rejected();
+                match difference(packet as u64, now, then, new) {
+                    None => self.rows_same += 1,
+                    Some(_) if now.is_some_and(is_rejected) && !then.is_some_and(is_rejected) => {
+                        self.rows_rescued += 1;
+                    }
+                    Some(difference) => {
+                        self.rows_different += 1;
+                        self.first_difference.get_or_insert(difference);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Holds what was found against the thresholds.
+    pub(super) fn judge(&mut self, thresholds: &Thresholds) {
+        let packets = self.packets.max(1) as f64;
+        let rows = self.rows_same + self.rows_different + self.rows_rescued;
+        let rows = rows.max(1) as f64;
+        let share = self.rows_different as f64 / rows;
+        let mut object = |wrong: bool, text: String| {
+            if wrong {
+                self.objections.push(text);
+            }
+        };
+        object(
+            share > thresholds.rows_different_max,
+            format!(
+                "{} of {rows} rows differ, more than {}",
+                self.rows_different,
+                percent(thresholds.rows_different_max)
+            ),
+        );
+        let more = self.rejected_candidate.saturating_sub(self.rejected_active);
+        object(
+            more as f64 / packets > thresholds.rejected_more_max,
+            format!(
+                "{more} of {packets} packets more are rejected, more than {}",
+                percent(thresholds.rejected_more_max)
+            ),
+        );
+        object(
+            self.faults > 0,
+            format!("it faults on golden packets ({} times)", self.faults),
+        );
+        let slower = self.ns_per_packet_candidate / self.ns_per_packet_active.max(1.0);
+        object(
+            slower > thresholds.slowdown_max,
+            format!(
+                "a packet takes {slower:.2} times as long, more than {}",
+                thresholds.slowdown_max
+            ),
+        );
+    }
+}
+
+fn percent(share: f64) -> String {
+    format!("{} %", share * 100.0)
+}
+
+fn difference(
+    packet: u64,
+    now: Option<&RenderedRow>,
+    then: Option<&RenderedRow>,
+    new: &[String],
+) -> Option<Difference> {
+    let mut fields = Vec::new();
+    if let (Some(now), Some(then)) = (now, then) {
+        let names = now.values.keys().chain(then.values.keys());
+        let mut names: Vec<&String> = names.collect();
+        names.sort();
+        names.dedup();
+        for name in names {
+            let (a, b) = (now.values.get(name), then.values.get(name));
+            let column = format!("{}.{name} ", then.table);
+            let is_new = new.iter().any(|added| added.starts_with(&column));
+            if a != b && !is_new {
+                fields.push(FieldDifference {
+                    field: name.clone(),
+                    active: a.map(|text| quoted(text)),
+                    candidate: b.map(|text| quoted(text)),
+                });
+            }
+        }
+        if fields.is_empty() && now.table == then.table {
+            return None;
+        }
+    }
+    let table = |row: Option<&RenderedRow>| row.map(|row| row.table.to_string());
+    Some(Difference {
+        packet,
+        table_active: table(now),
+        table_candidate: table(then),
+        fields,
+    })
+}
+
+fn quoted(text: &str) -> String {
+    let mut end = text.len().min(QUOTED_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn row(table: &str, values: &[(&str, &str)]) -> RenderedRow {
+        let value = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
+        RenderedRow {
+            table: table.parse().unwrap(),
+            values: values.iter().map(value).collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    fn replayed(rows: Vec<Vec<RenderedRow>>, rejected: u64) -> Replayed {
+        Replayed {
+            rows,
+            rejected,
+            faults: 0,
+            memory_bytes: 0,
+        }
+    }
+
+    const THRESHOLDS: Thresholds = Thresholds {
+        rows_different_max: 0.5,
+        rejected_more_max: 0.5,
+        slowdown_max: 2.0,
+    };
+
+    #[test]
+    fn the_first_row_that_differs_is_shown_field_by_field() {
+        let now = vec![
+            vec![row("a", &[("x", "1")])],
+            vec![row("a", &[("x", "1"), ("y", "2"), ("z", "3")])],
+            vec![row("a", &[("x", "1")])],
+        ];
+        let then = vec![
+            vec![row("a", &[("x", "1")])],
+            vec![row("a", &[("x", "9"), ("z", "3"), ("new", "4")])],
+            vec![],
+        ];
+        let mut report = Report::default();
+        report.compare(
+            &replayed(now, 0),
+            &replayed(then, 0),
+            &["a.new VARCHAR".into()],
+        );
+        assert_eq!((report.rows_same, report.rows_different), (1, 2));
+        let first = report.first_difference.clone().unwrap();
+        assert_eq!(first.packet, 1);
+        let fields: Vec<_> = first
+            .fields
+            .iter()
+            .map(|f| {
+                (
+                    f.field.as_str(),
+                    f.active.as_deref(),
+                    f.candidate.as_deref(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            fields,
+            [("x", Some("1"), Some("9")), ("y", Some("2"), None)]
+        );
+        report.judge(&THRESHOLDS);
+        assert!(!report.is_accepted());
+        assert!(report.objections[0].contains("2 of 3 rows"), "{report:?}");
+    }
+
+    #[test]
+    fn another_table_or_no_row_at_all_is_a_difference() {
+        let rows = |table: &str| vec![vec![row(table, &[("x", "1")])]];
+        for (now, then) in [
+            (rows("a"), rows("b")),
+            (rows("a"), vec![vec![]]),
+            (vec![vec![]], rows("a")),
+        ] {
+            let mut report = Report::default();
+            report.compare(&replayed(now, 0), &replayed(then, 0), &[]);
+            assert_eq!(report.rows_different, 1);
+        }
+    }
+
+    #[test]
+    fn a_packet_that_was_rejected_and_gives_rows_then_is_what_a_correction_is_for() {
+        let rows = |table: &str| vec![vec![row(table, &[("x", "1")])]];
+        let mut report = Report::default();
+        report.compare(
+            &replayed(rows("hep_rejected"), 1),
+            &replayed(rows("a"), 0),
+            &[],
+        );
+        assert_eq!((report.rows_rescued, report.rows_different), (1, 0));
+        report.judge(&THRESHOLDS);
+        assert!(report.is_accepted(), "{report:?}");
+        // The other way round it is none.
+        let mut report = Report::default();
+        report.compare(
+            &replayed(rows("a"), 0),
+            &replayed(rows("hep_rejected"), 1),
+            &[],
+        );
+        assert_eq!((report.rows_rescued, report.rows_different), (0, 1));
+    }
+
+    #[test]
+    fn each_threshold_objects_for_itself() {
+        let fine = Report {
+            packets: 100,
+            rows_same: 100,
+            ns_per_packet_active: 100.0,
+            ns_per_packet_candidate: 100.0,
+            ..Report::default()
+        };
+        let cases: [(Report, &str); 5] = [
+            (fine.clone(), ""),
+            (
+                Report {
+                    rows_different: 101,
+                    ..fine.clone()
+                },
+                "rows differ",
+            ),
+            (
+                Report {
+                    rejected_candidate: 60,
+                    rejected_active: 9,
+                    ..fine.clone()
+                },
+                "are rejected",
+            ),
+            (
+                Report {
+                    faults: 1,
+                    ..fine.clone()
+                },
+                "faults",
+            ),
+            (
+                Report {
+                    ns_per_packet_candidate: 201.0,
+                    ..fine
+                },
+                "times as long",
+            ),
+        ];
+        for (mut report, expected) in cases {
+            report.judge(&THRESHOLDS);
+            match expected {
+                "" => assert!(report.is_accepted(), "{report:?}"),
+                expected => {
+                    assert_eq!(report.objections.len(), 1, "{report:?}");
+                    assert!(report.objections[0].contains(expected), "{report:?}");
+                }
+            }
+        }
+    }
+}

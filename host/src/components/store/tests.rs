@@ -1,0 +1,162 @@
+use super::*;
+use crate::sandbox::World;
+use serde_json::json;
+
+fn entry(bytes: &[u8], name: &str, staged_us: u64) -> Entry {
+    Entry {
+        name: name.into(),
+        version: "0.1.0".into(),
+        digest: hexadecimal(&Sha256::digest(bytes)),
+        world: World::Parser,
+        size_bytes: bytes.len() as u64,
+        staged_us,
+        staged_by: "ann".into(),
+        signed_by: None,
+        description: json!({ "name": name }),
+        report: None,
+        code: None,
+    }
+}
+
+fn event(reason: &str) -> Event {
+    Event {
+        at_us: 1,
+        event: "staged".into(),
+        name: "pairs".into(),
+        version: "0.1.0".into(),
+        digest: "00".repeat(32),
+        by: "ann".into(),
+        forced: false,
+        reason: reason.into(),
+    }
+}
+
+#[test]
+fn what_is_put_into_a_store_survives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("components");
+    let (one, two) = (entry(b"one", "pairs", 1), entry(b"two", "pairs", 2));
+    let mut store = ComponentStore::open(&path).unwrap();
+    store.put(one.clone(), b"one").unwrap();
+    store.put(two.clone(), b"two").unwrap();
+    store
+        .change(|state| {
+            let slot = state.slots.entry("pairs".into()).or_default();
+            slot.active = Some(one.digest.clone());
+            slot.staged = Some(two.digest.clone());
+        })
+        .unwrap();
+    store.record(event("first"));
+    store.record(event("second"));
+    let state = store.state().clone();
+    drop(store);
+
+    let store = ComponentStore::open(&path).unwrap();
+    assert_eq!(*store.state(), state);
+    assert_eq!(store.entries().len(), 2);
+    assert_eq!(store.entries()[&two.digest], two);
+    assert_eq!(store.bytes(&one.digest).unwrap(), b"one");
+    let reasons = store.history().iter().map(|event| event.reason.as_str());
+    assert_eq!(reasons.collect::<Vec<_>>(), ["first", "second"]);
+}
+
+#[test]
+fn bytes_that_were_changed_are_not_given_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = entry(b"one", "pairs", 1);
+    let mut store = ComponentStore::open(directory.path()).unwrap();
+    store.put(one.clone(), b"one").unwrap();
+    let path = directory.path().join(&one.digest).join(BYTES);
+    fs::write(&path, "another").unwrap();
+    let error = store.bytes(&one.digest).unwrap_err();
+    assert!(
+        matches!(error, ComponentStoreError::Digest { .. }),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_store_that_others_can_write_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for mode in [0o770, 0o707, 0o777] {
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+        let error = ComponentStore::open(directory.path()).err().unwrap();
+        assert!(error.to_string().contains("chmod 700"), "{error}");
+    }
+}
+
+#[test]
+fn a_component_that_was_not_written_to_its_end_is_as_if_it_was_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = entry(b"one", "pairs", 1);
+    let mut store = ComponentStore::open(directory.path()).unwrap();
+    store.put(one.clone(), b"one").unwrap();
+    let path = directory.path().join(&one.digest).join(ENTRY);
+    let whole = fs::read(&path).unwrap();
+    for length in 0..whole.len() - 1 {
+        fs::write(&path, &whole[..length]).unwrap();
+        let store = ComponentStore::open(directory.path()).unwrap();
+        assert!(store.entries().is_empty(), "{length} bytes");
+    }
+}
+
+#[test]
+fn a_state_of_a_newer_program_is_refused_rather_than_misread() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = json!({ "format": STATE_FORMAT + 1, "slots": {}, "tables": [] });
+    fs::write(directory.path().join(STATE), state.to_string()).unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let error = ComponentStore::open(directory.path()).err().unwrap();
+    assert!(error.to_string().contains("update Heplake"), "{error}");
+}
+
+#[test]
+fn a_line_of_history_that_was_cut_off_is_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = ComponentStore::open(directory.path()).unwrap();
+    store.record(event("whole"));
+    let path = directory.path().join(HISTORY);
+    let mut text = fs::read_to_string(&path).unwrap();
+    text.push_str("{\"at_us\": 2, \"ev");
+    fs::write(&path, text).unwrap();
+    assert_eq!(
+        ComponentStore::open(directory.path())
+            .unwrap()
+            .history()
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn the_oldest_that_nothing_names_go_and_those_in_use_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = ComponentStore::open(directory.path()).unwrap();
+    let kept = entry(b"kept", "pairs", 0);
+    store.put(kept.clone(), b"kept").unwrap();
+    store
+        .change(|state| {
+            let slot = state.slots.entry("pairs".into()).or_default();
+            slot.previous = Some(kept.digest.clone());
+        })
+        .unwrap();
+    for number in 1..=UNUSED_MAX as u64 + 5 {
+        let bytes = number.to_be_bytes();
+        store.put(entry(&bytes, "pairs", number), &bytes).unwrap();
+    }
+    assert_eq!(store.entries().len(), UNUSED_MAX + 1);
+    assert!(store.entries().contains_key(&kept.digest));
+    let oldest = store.entries().values().map(|entry| entry.staged_us);
+    assert_eq!(oldest.filter(|staged| *staged > 0).min(), Some(6));
+    let directories = fs::read_dir(directory.path()).unwrap();
+    let directories = directories.filter(|found| found.as_ref().unwrap().path().is_dir());
+    assert_eq!(directories.count(), UNUSED_MAX + 1);
+}
+
+#[test]
+fn texts_of_others_are_cut_before_they_are_written_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = ComponentStore::open(directory.path()).unwrap();
+    store.record(event(&"ä".repeat(1 << 20)));
+    assert!(store.history()[0].reason.len() <= 1024);
+}

@@ -1,0 +1,148 @@
+//! The instances of a component that is held to its job.
+
+use super::{
+    breaker::Breaker,
+    search::Failed,
+    {Memory, Parse, Route},
+};
+use crate::sandbox::{ComponentError, Fault};
+use heplake_format::ComponentDigest;
+use std::{sync::Arc, time::Instant};
+
+/// The reason for what a component was not asked for, since its breaker tripped.
+pub(super) const TRIPPED: &str = "component_tripped";
+
+/// What the instances of every world have.
+pub(super) trait Instance {
+    /// What it has of the machine's memory.
+    fn memory(&self) -> Memory;
+}
+
+impl Instance for dyn Parse {
+    fn memory(&self) -> Memory {
+        Parse::memory(self)
+    }
+}
+
+impl Instance for dyn Route {
+    fn memory(&self) -> Memory {
+        Route::memory(self)
+    }
+}
+
+type Make<I> = dyn Fn() -> Result<Box<I>, ComponentError> + Send;
+
+/// Where a worker has its instance of a component from: an instance that faulted is thrown
+/// away, since a trap poisons it, and the next call is another's.
+pub(super) struct Instances<I: ?Sized> {
+    make: Box<Make<I>>,
+    named: ComponentDigest,
+    breaker: Arc<Breaker>,
+    working: Option<Box<I>>,
+    /// So that the first fault of a batch costs no time to make another.
+    spare: Option<Box<I>>,
+}
+
+impl<I: ?Sized + Instance> Instances<I> {
+    /// Makes the first instance, and a spare.
+    ///
+    /// # Errors
+    /// When they cannot be made.
+    pub(super) fn new(
+        named: &ComponentDigest,
+        breaker: Arc<Breaker>,
+        make: impl Fn() -> Result<Box<I>, ComponentError> + Send + 'static,
+    ) -> Result<Self, ComponentError> {
+        let (working, spare) = (Some(make()?), Some(make()?));
+        Ok(Self {
+            make: Box::new(make),
+            named: named.clone(),
+            breaker,
+            working,
+            spare,
+        })
+    }
+
+    /// Calls an instance.
+    ///
+    /// # Errors
+    /// As the instance did, or when there is none to be called.
+    pub(super) fn call<R>(
+        &mut self,
+        call: impl FnOnce(&mut I) -> Result<R, Fault>,
+    ) -> Result<R, Failed> {
+        if self.breaker.is_tripped() {
+            (self.working, self.spare) = (None, None);
+            return Err(Failed::OutOfService(TRIPPED));
+        }
+        let mut instance = match self.working.take().or_else(|| self.spare.take()) {
+            Some(instance) => instance,
+            None => (self.make)().map_err(|error| {
+                let fault = Fault::Start(error.to_string());
+                self.note(&fault, "a component cannot be started again");
+                Failed::OutOfService(fault.kind())
+            })?,
+        };
+        match call(&mut instance) {
+            Ok(returned) => {
+                self.working = Some(instance);
+                Ok(returned)
+            }
+            Err(fault) => {
+                self.count_replaced("fault");
+                Err(Failed::Fault(fault))
+            }
+        }
+    }
+
+    /// Makes ready for the next batch: replaces an instance that has become too large, and
+    /// the spare if it was used.
+    pub(super) fn tidy(&mut self) {
+        let working = self.working.as_deref();
+        if working.is_some_and(|instance| instance.memory().is_swollen()) {
+            self.count_replaced("memory");
+            self.working = None;
+        }
+        if self.working.is_none() {
+            self.working = self.spare.take();
+        }
+        if self.spare.is_none() && !self.breaker.is_tripped() {
+            // If it cannot be made now it is tried again when it is needed, and said there.
+            self.spare = (self.make)().ok();
+        }
+    }
+
+    /// Counts a fault, and says so.
+    pub(super) fn note(&self, fault: &Fault, what: &str) {
+        let ComponentDigest { name, version, .. } = &self.named;
+        metrics::counter!("heplake_component_faults_total",
+            "component" => name.clone(), "version" => version.clone(), "kind" => fault.kind())
+        .increment(1);
+        let noted = self.breaker.fault(Instant::now(), fault.kind());
+        let component = format_args!("{name}@{version}");
+        if let Some(left_out) = noted.line {
+            tracing::warn!(%component, %fault, left_out, "{what}");
+        }
+        if noted.trips {
+            let faults = self.breaker.faults();
+            tracing::error!(%component, faults, "a component faulted too often; it is not called again until it is replaced");
+        }
+    }
+
+    /// Bytes of memory that the instances have.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let instances = [&self.working, &self.spare];
+        instances
+            .into_iter()
+            .flatten()
+            .map(|instance| instance.memory().bytes)
+            .sum()
+    }
+
+    fn count_replaced(&self, reason: &'static str) {
+        let ComponentDigest { name, version, .. } = &self.named;
+        metrics::counter!("heplake_component_instances_replaced_total",
+            "component" => name.clone(), "version" => version.clone(), "reason" => reason)
+        .increment(1);
+    }
+}

@@ -1,0 +1,441 @@
+//! Components over HTTP: list, stage, report, activate, roll back, history.
+//!
+//! On a listener of its own: who may ask the lake may not change how packets are read. What
+//! blocks runs on threads for that. An error is `{"error": {"code", "message"}}`, with the
+//! report where there is one.
+
+use super::guard::{HostGuard, has_content_type};
+use crate::{
+    components::{Activate, Activated, Control, ControlError, Entry, Report, Slot, Stage},
+    configuration::ControlSettings,
+    process::Failure,
+    sandbox::hexadecimal,
+    signature::Signature,
+};
+use axum::{
+    Extension, Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, Request, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode, Uri, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path as FilePath, sync::Arc,
+};
+use tokio::{sync::Semaphore, task::spawn_blocking};
+
+/// Largest upload: as large as a component may be.
+const UPLOAD_BYTES_MAX: usize = 64 << 20;
+/// Largest body of other requests: a few digests.
+const BODY_BYTES_MAX: usize = 64 << 10;
+/// Requests at a time that hold a thread. Uploads wait for each other anyway.
+const REQUESTS_AT_ONCE: usize = 8;
+/// Largest token file, in bytes, and the shortest token that takes long to guess.
+const TOKEN_BYTES_MAX: u64 = 4096;
+const TOKEN_BYTES_MIN: usize = 16;
+
+/// Header with the base64 of a signature over the exact bytes of the upload.
+pub const SIGNATURE_HEADER: &str = "x-heplake-signature";
+/// Content type of an upload.
+pub const WASM: &str = "application/wasm";
+
+/// Who did it, where nobody says.
+const BY: &str = "http";
+
+const ROUTES: &str = "GET and POST /api/v1/components, GET /api/v1/components/history, \
+     GET /api/v1/components/{digest}, GET /api/v1/components/{digest}/component.wasm, \
+     POST /api/v1/components/{digest}/activate, POST /api/v1/components/{name}/rollback";
+
+/// What requests must carry.
+#[derive(Clone)]
+struct Admission {
+    host: HostGuard,
+    /// SHA-256 of the token, so that comparing takes the same time for every wrong one.
+    token: Option<Arc<str>>,
+}
+
+#[derive(Clone)]
+struct Api {
+    control: Arc<Control>,
+    free: Arc<Semaphore>,
+}
+
+/// The routes, for those whom `settings` admit.
+///
+/// # Errors
+/// The token cannot be read, or others can read it.
+pub fn control_routes(
+    control: Arc<Control>,
+    settings: &ControlSettings,
+) -> Result<Router, Failure> {
+    let token = settings.token_file.as_deref().map(read_token).transpose()?;
+    let admission = Admission {
+        host: HostGuard::of(settings.address),
+        token: token.map(|token| digest(&token).into()),
+    };
+    let api = Api {
+        control,
+        free: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
+    };
+    let upload = post(stage).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX));
+    Ok(Router::new()
+        .route("/api/v1/components", upload.get(list))
+        .route("/api/v1/components/history", get(history))
+        .route("/api/v1/components/{key}", get(report))
+        .route("/api/v1/components/{key}/component.wasm", get(bytes))
+        .route("/api/v1/components/{key}/activate", post(activate))
+        .route("/api/v1/components/{key}/rollback", post(roll_back))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .fallback(|uri: Uri| async move {
+            let message = format!("there is no {}; there are {ROUTES}", uri.path());
+            ApiError::new(StatusCode::NOT_FOUND, "no_such_route", message)
+        })
+        .layer(middleware::from_fn(admit))
+        .layer(Extension(admission))
+        .with_state(api))
+}
+
+/// A token: the first line of a file that only its owner can read.
+///
+/// # Errors
+/// Says what is wrong with the file, never what stands in it.
+pub fn read_token(path: &FilePath) -> Result<String, Failure> {
+    let shown = path.display();
+    let failed = |error| {
+        Failure::of(
+            &format!("control.token_file {shown} cannot be read"),
+            &error,
+        )
+    };
+    let metadata = fs::metadata(path).map_err(failed)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(Failure::Usage(format!(
+            "control.token_file {shown} can be read by others (mode {mode:o}): chmod 600 {shown}"
+        )));
+    }
+    if metadata.len() > TOKEN_BYTES_MAX {
+        return Err(Failure::Usage(format!(
+            "control.token_file {shown} has {} bytes, more than {TOKEN_BYTES_MAX}: is it the right file?",
+            metadata.len()
+        )));
+    }
+    let text = fs::read_to_string(path).map_err(failed)?;
+    let token = text.lines().next().unwrap_or_default().trim();
+    if token.len() < TOKEN_BYTES_MIN {
+        return Err(Failure::Usage(format!(
+            "the token in control.token_file {shown} has {} characters, and needs {TOKEN_BYTES_MIN}: head -c 24 /dev/urandom | base64 makes one",
+            token.len()
+        )));
+    }
+    Ok(token.into())
+}
+
+async fn admit(
+    Extension(admission): Extension<Admission>,
+    request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    if let Err(host) = admission.host.check(request.headers()) {
+        let message = format!(
+            "this address serves this machine only, as localhost or by IP address, not as {host:?}: a web page could reach it under a name of its own"
+        );
+        return Err(ApiError::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "wrong_host",
+            message,
+        ));
+    }
+    if let Some(token) = &admission.token {
+        let given = request.headers().get(header::AUTHORIZATION);
+        let given = given.and_then(|value| value.to_str().ok());
+        let given = given.and_then(|value| value.strip_prefix("Bearer "));
+        if given.is_none_or(|given| digest(given) != **token) {
+            let message = "send the token of control.token_file as `Authorization: Bearer …`";
+            return Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthorized",
+                message.into(),
+            ));
+        }
+    }
+    Ok(next.run(request).await)
+}
+
+fn digest(token: &str) -> String {
+    hexadecimal(&Sha256::digest(token.trim()))
+}
+
+/// What is there of a name.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    slot: Slot,
+    /// Whether the active one was cut off.
+    tripped: bool,
+}
+
+async fn list(State(api): State<Api>) -> Result<Response, ApiError> {
+    api.ask(|control| {
+        let (slots, entries) = control.list();
+        let listed = |(name, slot): (String, Slot)| {
+            let tripped = slot.active.as_ref().is_some_and(|d| control.is_tripped(d));
+            (name, Listed { slot, tripped })
+        };
+        let slots: BTreeMap<String, Listed> = slots.into_iter().map(listed).collect();
+        let entries: Vec<Value> = entries.iter().map(summary).collect();
+        Ok(Json(json!({ "active": slots, "components": entries })).into_response())
+    })
+    .await
+}
+
+/// An entry without what is long.
+fn summary(entry: &Entry) -> Value {
+    json!({
+        "name": entry.name,
+        "version": entry.version,
+        "digest": entry.digest,
+        "world": entry.world,
+        "size_bytes": entry.size_bytes,
+        "staged_us": entry.staged_us,
+        "staged_by": entry.staged_by,
+        "signed_by": entry.signed_by,
+        "accepted": entry.report.as_ref().map(Report::is_accepted),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StageParameters {
+    name: Option<String>,
+    by: Option<String>,
+}
+
+async fn stage(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Query(parameters): Query<StageParameters>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    if !has_content_type(&headers, WASM) {
+        return Err(ApiError::content_type(WASM));
+    }
+    let signature = headers.get(SIGNATURE_HEADER).map(|value| {
+        let text = value.to_str().unwrap_or_default();
+        text.parse::<Signature>().map_err(ControlError::from)
+    });
+    let body = body.map_err(|refused| ApiError::body(&refused, UPLOAD_BYTES_MAX))?;
+    let stage = Stage {
+        bytes: body.to_vec(),
+        name: parameters.name,
+        by: parameters.by.unwrap_or_else(|| BY.into()),
+        signature: signature.transpose()?,
+    };
+    api.ask(move |control| {
+        let entry = control.stage(stage)?;
+        Ok((StatusCode::CREATED, Json(entry)).into_response())
+    })
+    .await
+}
+
+async fn history(State(api): State<Api>) -> Result<Response, ApiError> {
+    api.ask(|control| Ok(Json(json!({ "events": control.history() })).into_response()))
+        .await
+}
+
+async fn report(State(api): State<Api>, Path(digest): Path<String>) -> Result<Response, ApiError> {
+    api.ask(move |control| Ok(Json(control.entry(&digest)?).into_response()))
+        .await
+}
+
+async fn bytes(State(api): State<Api>, Path(digest): Path<String>) -> Result<Response, ApiError> {
+    api.ask(move |control| {
+        let bytes = control.bytes(&digest)?;
+        Ok(([(header::CONTENT_TYPE, WASM)], bytes).into_response())
+    })
+    .await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ActivateRequest {
+    /// Digests that are activated with it.
+    with: Vec<String>,
+    force: bool,
+    by: Option<String>,
+}
+
+async fn activate(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(digest): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let request: ActivateRequest = json_body(&headers, body)?;
+    let mut digests = vec![digest];
+    digests.extend(request.with);
+    let activate = Activate {
+        digests,
+        force: request.force,
+        by: request.by.unwrap_or_else(|| BY.into()),
+    };
+    api.ask(move |control| Ok(answer(control.activate(&activate)?)))
+        .await
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RollBackRequest {
+    by: Option<String>,
+}
+
+async fn roll_back(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Path(name): Path<String>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let request: RollBackRequest = json_body(&headers, body)?;
+    let by = request.by.unwrap_or_else(|| BY.into());
+    api.ask(move |control| Ok(answer(control.roll_back(&name, &by)?)))
+        .await
+}
+
+fn answer(activated: Activated) -> Response {
+    Json(activated).into_response()
+}
+
+/// A JSON object; none at all stands for an empty one.
+fn json_body<T: Default + for<'de> Deserialize<'de>>(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, ApiError> {
+    const JSON: &str = "application/json";
+    if !has_content_type(headers, JSON) {
+        return Err(ApiError::content_type(JSON));
+    }
+    let body = body.map_err(|refused| ApiError::body(&refused, BODY_BYTES_MAX))?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        let message = format!("the body is not the JSON object that belongs here: {error}");
+        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    })
+}
+
+impl Api {
+    /// Does what blocks. When the client goes away it is done nevertheless.
+    async fn ask(
+        &self,
+        work: impl FnOnce(&Control) -> Result<Response, ApiError> + Send + 'static,
+    ) -> Result<Response, ApiError> {
+        let place = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+            let message = format!("{REQUESTS_AT_ONCE} requests are running; try again");
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+        })?;
+        let control = Arc::clone(&self.control);
+        let done = spawn_blocking(move || {
+            let _place = place;
+            work(&control)
+        });
+        done.await.unwrap_or_else(|panic| {
+            tracing::error!(%panic, "a request ended abnormally");
+            let message = "the request ended abnormally; the log says how".into();
+            Err(ApiError::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal",
+                message,
+            ))
+        })
+    }
+}
+
+/// An answer that is an error.
+struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    report: Option<Box<Report>>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, code: &'static str, message: String) -> Self {
+        Self {
+            status,
+            code,
+            message,
+            report: None,
+        }
+    }
+
+    fn content_type(expected: &str) -> Self {
+        let message = format!("send the body as content-type: {expected}");
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "wrong_content_type",
+            message,
+        )
+    }
+
+    fn body(refused: &BytesRejection, bytes_max: usize) -> Self {
+        match refused.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                let message = format!("the body has more than {bytes_max} bytes");
+                Self::new(status, "body_too_large", message)
+            }
+            status => Self::new(status, "bad_request", refused.body_text()),
+        }
+    }
+}
+
+impl From<ControlError> for ApiError {
+    fn from(error: ControlError) -> Self {
+        let message = error.to_string();
+        let (status, code) = match &error {
+            ControlError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
+            ControlError::Components(_) => (StatusCode::CONFLICT, "does_not_fit"),
+            ControlError::Refused(_) | ControlError::World { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, "refused")
+            }
+            ControlError::Signature(_) | ControlError::Unsigned => {
+                (StatusCode::FORBIDDEN, "untrusted")
+            }
+            ControlError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown"),
+            ControlError::Ambiguous(_) | ControlError::Twice(_) => {
+                (StatusCode::BAD_REQUEST, "ambiguous")
+            }
+            ControlError::Impeded(_) => (StatusCode::CONFLICT, "impeded"),
+            ControlError::Objected(_) => (StatusCode::CONFLICT, "objected"),
+            ControlError::CanaryFailed { .. } => (StatusCode::CONFLICT, "canary_failed"),
+            ControlError::NothingBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
+            ControlError::WorkerStuck(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_stuck"),
+            ControlError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        };
+        let report = match error {
+            ControlError::Impeded(report) | ControlError::Objected(report) => Some(report),
+            _ => None,
+        };
+        Self {
+            status,
+            code,
+            message,
+            report,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut body = json!({ "error": { "code": self.code, "message": self.message } });
+        if let Some(report) = self.report {
+            body["report"] = json!(report);
+        }
+        (self.status, Json(body)).into_response()
+    }
+}

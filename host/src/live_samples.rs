@@ -1,0 +1,246 @@
+//! Samples of what passes: what a new component is tried with before it serves.
+//!
+//! A few packets a second are kept whole, by protocol type, each in the place of one kept
+//! before: recent traffic, with what is rare at a site now and then among it. What was
+//! refused lately is kept too, since that is what a corrected component is made for.
+
+use crate::batch::{PacketBatch, item_bounds};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+/// Samples of one protocol type.
+const SAMPLES_MAX: usize = 1024;
+/// Protocol types that are sampled: a site has a handful, a forger would have 256.
+const PROTO_TYPES_MAX: usize = 16;
+/// Packets refused lately.
+const REFUSED_MAX: usize = 256;
+/// Of one batch: what a flood of refused packets may cost.
+const REFUSED_OF_A_BATCH_MAX: usize = 8;
+/// Bytes of all samples; about ten times what SIP takes.
+const BYTES_MAX: usize = 16 << 20;
+/// Time between two looks at the traffic, µs: a look costs a copy of a packet for each
+/// protocol type.
+const LOOK_EVERY_US: u64 = 50_000;
+
+/// A packet as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The packet.
+    pub bytes: Vec<u8>,
+    /// When it was received, µs since 1970, UTC.
+    pub received: u64,
+    /// Who sent it.
+    pub peer: SocketAddr,
+}
+
+/// What is kept of an edge's traffic; shared by its workers.
+#[derive(Debug)]
+pub struct LiveSamples {
+    looked_us: AtomicU64,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    random: fastrand::Rng,
+    by_type: BTreeMap<u64, Vec<Sample>>,
+    refused: VecDeque<Sample>,
+    bytes: usize,
+}
+
+impl LiveSamples {
+    /// Keeps nothing yet; `seed` is where it takes its chance from.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            looked_us: AtomicU64::new(0),
+            kept: Mutex::new(Kept {
+                random: fastrand::Rng::with_seed(seed),
+                by_type: BTreeMap::new(),
+                refused: VecDeque::new(),
+                bytes: 0,
+            }),
+        }
+    }
+
+    /// All that is kept: of each protocol type, then what was refused lately.
+    #[must_use]
+    pub fn all(&self) -> Vec<Sample> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let samples = kept.by_type.values().flatten().chain(&kept.refused);
+        samples.cloned().collect()
+    }
+
+    /// Shows a batch with its packets' bytes and their protocol types. Most are not looked at.
+    pub(crate) fn offer(
+        &self,
+        batch: &PacketBatch,
+        bytes: &[u8],
+        packets: impl Iterator<Item = (u32, u64)>,
+    ) {
+        let now = batch.received.first().copied().unwrap_or(0);
+        // A clock that was set back must not end the sampling.
+        if now.abs_diff(self.looked_us.load(Ordering::Relaxed)) < LOOK_EVERY_US {
+            return;
+        }
+        // Another worker is at it: it looks for both.
+        let Ok(mut kept) = self.kept.try_lock() else {
+            return;
+        };
+        self.looked_us.store(now, Ordering::Relaxed);
+        let mut chosen: BTreeMap<u64, (u32, u32)> = BTreeMap::new();
+        for (packet, proto_type) in packets {
+            let (seen, choice) = chosen.entry(proto_type).or_default();
+            *seen += 1;
+            if kept.random.u32(..*seen) == 0 {
+                *choice = packet;
+            }
+        }
+        for (proto_type, (_, packet)) in chosen {
+            kept.keep(proto_type, sample(batch, bytes, packet));
+        }
+    }
+
+    /// Shows packets of a batch that were refused.
+    pub(crate) fn refused(
+        &self,
+        batch: &PacketBatch,
+        bytes: &[u8],
+        packets: impl Iterator<Item = u32>,
+    ) {
+        let Ok(mut kept) = self.kept.try_lock() else {
+            return;
+        };
+        for packet in packets.take(REFUSED_OF_A_BATCH_MAX) {
+            kept.keep_refused(sample(batch, bytes, packet));
+        }
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, proto_type: u64, sample: Sample) {
+        let types = self.by_type.len();
+        let samples = match self.by_type.get_mut(&proto_type) {
+            Some(samples) => samples,
+            None if types < PROTO_TYPES_MAX => self.by_type.entry(proto_type).or_default(),
+            None => return,
+        };
+        let replaced = (samples.len() == SAMPLES_MAX).then(|| self.random.usize(..SAMPLES_MAX));
+        let freed = replaced.map_or(0, |place| samples[place].bytes.len());
+        let bytes = self.bytes - freed + sample.bytes.len();
+        if bytes > BYTES_MAX {
+            return;
+        }
+        self.bytes = bytes;
+        match replaced {
+            Some(place) => samples[place] = sample,
+            None => samples.push(sample),
+        }
+    }
+
+    fn keep_refused(&mut self, sample: Sample) {
+        self.bytes += sample.bytes.len();
+        self.refused.push_back(sample);
+        while self.refused.len() > REFUSED_MAX || self.bytes > BYTES_MAX {
+            match self.refused.pop_front() {
+                Some(oldest) => self.bytes -= oldest.bytes.len(),
+                None => break,
+            }
+        }
+    }
+}
+
+fn sample(batch: &PacketBatch, bytes: &[u8], packet: u32) -> Sample {
+    let (start, end) = item_bounds(&batch.ends, packet as usize);
+    let received = batch.received.get(packet as usize).copied();
+    let peer = batch.peers.get(packet as usize).copied();
+    Sample {
+        bytes: bytes.get(start..end).unwrap_or_default().to_vec(),
+        received: received.unwrap_or(0),
+        peer: peer.unwrap_or_else(|| ([0, 0, 0, 0], 0).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(received: u64, packets: &[&[u8]]) -> (PacketBatch, Vec<u8>) {
+        let mut batch = PacketBatch::default();
+        for packet in packets {
+            batch.push(packet, received, ([127, 0, 0, 1], 9060).into());
+        }
+        let bytes = std::mem::take(&mut batch.bytes);
+        (batch, bytes)
+    }
+
+    fn offer(samples: &LiveSamples, received: u64, packets: &[&[u8]], types: &[u64]) {
+        let (batch, bytes) = batch(received, packets);
+        let numbered = (0..).zip(types.iter().copied());
+        samples.offer(&batch, &bytes, numbered);
+    }
+
+    #[test]
+    fn one_packet_of_each_type_is_kept_at_a_look() {
+        let samples = LiveSamples::new(1);
+        offer(&samples, LOOK_EVERY_US, &[b"a", b"b", b"c"], &[1, 5, 1]);
+        let all = samples.all();
+        assert_eq!(all.len(), 2);
+        assert_eq!(all[1].bytes, b"b");
+        // Too soon after.
+        offer(&samples, LOOK_EVERY_US + 1, &[b"d"], &[9]);
+        assert_eq!(samples.all(), all);
+        // The clock was set back.
+        offer(&samples, 0, &[b"d"], &[9]);
+        assert_eq!(samples.all().len(), 3);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_in_number_types_and_bytes() {
+        let samples = LiveSamples::new(1);
+        let mut received = 0;
+        for round in 0..2 * SAMPLES_MAX as u64 {
+            received += LOOK_EVERY_US;
+            offer(
+                &samples,
+                received,
+                &[b"x".as_slice(); 3],
+                &[1, 2, 100 + round],
+            );
+        }
+        let kept = samples.kept.lock().unwrap();
+        assert_eq!(kept.by_type.len(), PROTO_TYPES_MAX);
+        assert_eq!(kept.by_type[&1].len(), SAMPLES_MAX);
+        drop(kept);
+
+        let large = vec![0; 1 << 20];
+        for _ in 0..64 {
+            let (batch, bytes) = batch(0, &[&large]);
+            samples.refused(&batch, &bytes, 0..1);
+            received += LOOK_EVERY_US;
+            offer(&samples, received, &[&large], &[3]);
+        }
+        let all = samples.all();
+        let bytes: usize = all.iter().map(|sample| sample.bytes.len()).sum();
+        assert!(bytes <= BYTES_MAX, "{bytes}");
+        assert_eq!(bytes, samples.kept.lock().unwrap().bytes);
+    }
+
+    #[test]
+    fn what_was_refused_last_is_kept() {
+        let samples = LiveSamples::new(1);
+        for number in 0..REFUSED_MAX as u32 + 10 {
+            let (batch, bytes) = batch(0, &[&number.to_be_bytes()]);
+            samples.refused(&batch, &bytes, 0..1);
+        }
+        let all = samples.all();
+        assert_eq!(all.len(), REFUSED_MAX);
+        assert_eq!(all[0].bytes, 10u32.to_be_bytes());
+    }
+}

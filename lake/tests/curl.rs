@@ -1,0 +1,233 @@
+//! A corrected parser by `curl` alone, as docs/components.md has it: staged, reported, activated,
+//! seen in the rows, and rolled back, on a real `heplake serve`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::panic, reason = "a test that cannot go on has failed")]
+
+use serde_json::Value;
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener, UdpSocket},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a step may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+struct Service {
+    child: Child,
+    http: u16,
+    hep: u16,
+    control: u16,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Service {
+    fn start(directory: &Path) -> Self {
+        let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // All held until all are chosen, so that they differ.
+        let held = [free(), free(), free()];
+        let [http, hep, control] = held.each_ref().map(|l| l.local_addr().unwrap().port());
+        drop(held);
+        let configuration = directory.join("heplake.toml");
+        let data_dir = Value::from(directory.to_string_lossy());
+        let text = format!(
+            "data_dir = {data_dir}\n[ducklake]\nflush_interval = \"200ms\"\n[http]\nport = {http}\n\
+             [control]\nport = {control}\n[ingest.udp]\nhost = \"127.0.0.1\"\nport = {hep}\n\
+             [ingest.tcp]\nenable = false\n"
+        );
+        fs::write(&configuration, text).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_heplake"))
+            .args(["serve", "--config"])
+            .arg(&configuration)
+            // Tests may be told something that is no setting.
+            .env_remove("HEPLAKE_BLESS")
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self {
+            child,
+            http,
+            hep,
+            control,
+        }
+    }
+
+    fn components(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}/api/v1/components{path}", self.control)
+    }
+
+    /// The rows of a query once there are any.
+    fn rows(&self, sql: &str) -> Value {
+        let url = format!("http://127.0.0.1:{}/api/v1/sql", self.http);
+        let body = serde_json::json!({ "sql": sql }).to_string();
+        wait_for(sql, || {
+            let answer = curl(&["-H", "Content-Type: application/json", "-d", &body, &url])?;
+            let rows = answer.get("rows")?.clone();
+            rows.as_array()
+                .is_some_and(|rows| !rows.is_empty())
+                .then_some(rows)
+        })
+    }
+}
+
+/// What `curl` prints, as JSON; none while there is no answer.
+fn curl(arguments: &[&str]) -> Option<Value> {
+    let output = Command::new("curl")
+        .arg("-s")
+        .args(arguments)
+        .output()
+        .unwrap();
+    serde_json::from_slice(&output.stdout).ok()
+}
+
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// A HEP 3 packet of protocol type 201 (HEP3 specification) with a metric of Graphite.
+fn packet(text: &str) -> Vec<u8> {
+    let mut packet = b"HEP3\0\0".to_vec();
+    for (chunk_type, value) in [
+        (1u16, &[2u8][..]),
+        (2, &[17]),
+        (3, &[192, 0, 2, 1]),
+        (4, &[192, 0, 2, 2]),
+        (11, &[201]),
+        (15, text.as_bytes()),
+    ] {
+        packet.extend([0, 0]);
+        packet.extend(chunk_type.to_be_bytes());
+        packet.extend((value.len() as u16 + 6).to_be_bytes());
+        packet.extend(value);
+    }
+    let length = (packet.len() as u16).to_be_bytes();
+    packet[4..6].copy_from_slice(&length);
+    packet
+}
+
+fn graphite() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../components/examples/c-graphite/graphite.wasm")
+}
+
+#[test]
+fn a_corrected_parser_is_staged_activated_seen_in_the_rows_and_rolled_back_by_curl() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no curl on this machine");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let service = Service::start(directory.path());
+    let listed = wait_for("the service answers", || curl(&[&service.components("")]));
+    assert!(listed["active"]["sip"]["active"].is_string(), "{listed}");
+
+    // As it is, and corrected: it calls its column `metric` rather than `path`. Both have the
+    // same length in the JSON that it describes itself by.
+    let corrected = directory.path().join("corrected.wasm");
+    let bytes = fs::read(graphite()).unwrap();
+    let text = b"\"path\"";
+    let at = bytes
+        .windows(text.len())
+        .position(|found| found == text)
+        .unwrap();
+    let mut changed = bytes.clone();
+    changed[at..at + text.len()].copy_from_slice(b"\"name\"");
+    fs::write(&corrected, changed).unwrap();
+
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let stage = |path: &Path| {
+        let body = format!("@{}", path.display());
+        let url = service.components("?by=ann");
+        let wasm = "Content-Type: application/wasm";
+        let staged = curl(&["--data-binary", &body, "-H", wasm, &url]).unwrap();
+        assert_eq!(
+            staged["report"]["impediments"],
+            serde_json::json!([]),
+            "{staged}"
+        );
+        staged["digest"].as_str().unwrap().to_owned()
+    };
+    let post = |path: &str| {
+        let json = "Content-Type: application/json";
+        let body = r#"{"by": "ann", "force": true}"#;
+        let body = if path.ends_with("rollback") {
+            r#"{"by": "ann"}"#
+        } else {
+            body
+        };
+        let url = service.components(path);
+        let answer = curl(&["-X", "POST", "-H", json, "-d", body, &url]).unwrap();
+        assert!(answer.get("error").is_none(), "{answer}");
+        answer
+    };
+    let send = |text: &str| {
+        socket
+            .send_to(&packet(text), ("127.0.0.1", service.hep))
+            .unwrap()
+    };
+
+    let first = stage(&graphite());
+    post(&format!("/{first}/activate"));
+    send("web.load 0.5 -1\n");
+    let rows = service.rows("SELECT path, value FROM hep_proto_201_default WHERE value = 0.5");
+    assert_eq!(rows, serde_json::json!([["web.load", 0.5]]));
+
+    let second = stage(&corrected);
+    let report = curl(&[&service.components(&format!("/{}", &second[..12]))]).unwrap();
+    let columns = report["report"]["new_columns"].to_string();
+    assert!(
+        columns.contains("hep_proto_201_default.name VARCHAR"),
+        "{report}"
+    );
+    post(&format!("/{second}/activate"));
+    send("web.load 0.75 -1\n");
+    let rows = service.rows("SELECT name, path FROM hep_proto_201_default WHERE value = 0.75");
+    assert_eq!(rows, serde_json::json!([["web.load", null]]));
+
+    let back = post("/graphite/rollback");
+    assert_eq!(back["changed"], serde_json::json!([["graphite", first]]));
+    send("web.load 1.5 -1\n");
+    let rows = service.rows("SELECT name, path FROM hep_proto_201_default WHERE value = 1.5");
+    assert_eq!(rows, serde_json::json!([[null, "web.load"]]));
+
+    let history = curl(&[&service.components("/history")]).unwrap();
+    let events = history["events"].as_array().unwrap();
+    let events: Vec<_> = events
+        .iter()
+        .map(|event| event["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        events,
+        ["staged", "activated", "staged", "activated", "rolled_back"]
+    );
+
+    // Pages of strangers are kept out, and what cannot be is said.
+    let rebound = curl(&["-H", "Host: evil.example", &service.components("")]).unwrap();
+    assert_eq!(rebound["error"]["code"], "wrong_host");
+    let plain = curl(&["-d", "{}", &service.components("/graphite/rollback")]).unwrap();
+    assert_eq!(plain["error"]["code"], "wrong_content_type");
+    let unknown = curl(&[&service.components("/0123456789")]).unwrap();
+    assert_eq!(unknown["error"]["code"], "unknown");
+    let wasm = "Content-Type: application/wasm";
+    let rubbish = curl(&["-d", "rubbish", "-H", wasm, &service.components("")]).unwrap();
+    assert_eq!(rubbish["error"]["code"], "refused", "{rubbish}");
+}

@@ -1,0 +1,380 @@
+//! Components that take each other's place while packets flow.
+
+use crate::site::Site;
+use heplake_components::shipped;
+use heplake_format::Commit;
+use heplake_host::{
+    Activate, Activated, Control, ControlError, Entry, Stage,
+    signature::{Signature, SigningKey},
+};
+use heplake_tests::{
+    poison,
+    traffic::{Traffic, hep3, now_us},
+    variants::{relabelled, with_text},
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write,
+    net::{SocketAddr, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+/// Messages of a write: little enough that swaps fall between them.
+const WRITE: usize = 64;
+
+fn stage(control: &Control, bytes: Vec<u8>) -> Entry {
+    let by = "test".into();
+    control
+        .stage(Stage {
+            bytes,
+            by,
+            ..Stage::default()
+        })
+        .unwrap()
+}
+
+fn activate(control: &Control, digests: &[&str], force: bool) -> Result<Activated, ControlError> {
+    control.activate(&Activate {
+        digests: digests.iter().map(|digest| (*digest).into()).collect(),
+        force,
+        by: "test".into(),
+    })
+}
+
+fn bytes(name: &str) -> &'static [u8] {
+    shipped(name).unwrap().bytes
+}
+
+fn active(control: &Control, name: &str) -> Option<String> {
+    control.list().0[name].active.clone()
+}
+
+fn events(control: &Control, event: &str) -> usize {
+    let history = control.history();
+    history.iter().filter(|one| one.event == event).count()
+}
+
+/// Sends made-up traffic over TCP until it is stopped. A message of each write traps the
+/// parser of [`poison`], and is a message like others to the shipped one.
+struct Sender {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Sender {
+    fn start(target: SocketAddr) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut traffic = Traffic::new(3, now_us());
+            let mut random = fastrand::Rng::with_seed(3);
+            let mut connection = TcpStream::connect(target).unwrap();
+            let mut sent = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let mut batch = traffic.batch(WRITE);
+                poison::poison(&mut batch, WRITE as u32, &mut random);
+                connection.write_all(&batch.bytes).unwrap();
+                sent += WRITE as u64;
+            }
+            sent
+        });
+        Self { stop, thread }
+    }
+
+    /// Stops; messages sent.
+    fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+#[test]
+fn swaps_canaries_and_rollbacks_lose_no_row_and_double_none() {
+    let site = Site::open();
+    let control = site.control().clone();
+    let sips = [bytes("sip").to_vec(), relabelled(bytes("sip"), "b")];
+    let sips = sips.map(|bytes| stage(&control, bytes).digest);
+    let router = stage(&control, relabelled(bytes("sip-router"), "b")).digest;
+    // One that does well on the golden packets, and not in the field.
+    let bad = stage(&control, poison::COMPONENT.to_vec());
+    assert!(bad.report.unwrap().is_accepted());
+
+    let sender = Sender::start(site.tcp_address());
+    thread::sleep(Duration::from_millis(300));
+    for round in 0..4 {
+        activate(&control, &[&sips[1]], false).unwrap();
+        assert_eq!(active(&control, "sip").as_ref(), Some(&sips[1]));
+        match round % 2 {
+            0 => drop(control.roll_back("sip", "test").unwrap()),
+            _ => drop(activate(&control, &[&sips[0]], false).unwrap()),
+        }
+        assert_eq!(active(&control, "sip").as_ref(), Some(&sips[0]));
+        // Both at once, and both back at once.
+        activate(&control, &[&sips[1], &router], false).unwrap();
+        control.roll_back("sip-router", "test").unwrap();
+        assert_eq!(active(&control, "sip").as_ref(), Some(&sips[0]));
+        let taken_back = activate(&control, &[&bad.digest], true).unwrap_err();
+        assert!(
+            matches!(taken_back, ControlError::CanaryFailed { .. }),
+            "{taken_back}"
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    let sent = sender.stop();
+    assert_eq!(events(&control, "canary_failed"), 4);
+    assert_eq!(events(&control, "rolled_back"), 2 + 4 * 2);
+
+    let (directory, lake) = site.drain();
+    let tables: Vec<String> = lake
+        .tables()
+        .unwrap()
+        .into_iter()
+        .filter(|table| table.record_count > 0)
+        .map(|table| table.name)
+        .collect();
+    let uuids: Vec<String> = tables
+        .iter()
+        .map(|table| format!("SELECT uuid FROM {table}"))
+        .collect();
+    let uuids = uuids.join(" UNION ALL ");
+    let count = format!("SELECT count(*) AS n, count(DISTINCT uuid) AS d FROM ({uuids})");
+    let answer = lake.sql(&count, None).unwrap();
+    let text = format!("{:?}", answer.batches);
+    let counts = text.matches(&format!("{sent},")).count();
+    assert_eq!(counts, 2, "{sent} messages sent, and the lake has {text}");
+
+    // Commits say which components made which file.
+    let mut made_by = BTreeSet::new();
+    for entry in fs::read_dir(directory.path().join("parquet/commits/test")).unwrap() {
+        let commit = Commit::from_json(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
+        for file in &commit.files {
+            assert!(!file.components.is_empty(), "{}", file.path);
+            made_by.extend(file.components.clone());
+        }
+    }
+    for digest in sips.iter().chain([&router]) {
+        assert!(made_by.contains(digest), "{digest}");
+    }
+}
+
+/// The sum of an answer of one row and one column.
+fn number(site: &Site, sql: &str) -> String {
+    let answer = site.lake.sql(sql, None).unwrap();
+    let [batch] = answer.batches.as_slice() else {
+        return String::new();
+    };
+    let text = format!("{:?}", batch.column(0));
+    let value = text.lines().find(|line| line.starts_with("  "));
+    value
+        .unwrap_or_default()
+        .trim()
+        .trim_matches(',')
+        .to_owned()
+}
+
+fn send(site: &Site, packets: &[Vec<u8>]) {
+    let mut connection = TcpStream::connect(site.tcp_address()).unwrap();
+    connection.write_all(&packets.concat()).unwrap();
+}
+
+/// Waits until something is so, which it must be soon.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let mut looks = 0;
+    while !is_so() {
+        looks += 1;
+        assert!(looks < 2000, "{what}: not within twenty seconds");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Messages of SIP, each of which traps the parser of [`poison`].
+fn bad_messages(count: usize) -> Vec<Vec<u8>> {
+    let mut batch = Traffic::new(5, now_us()).batch(count);
+    let mut random = fastrand::Rng::with_seed(5);
+    assert_eq!(poison::poison(&mut batch, 1, &mut random), count);
+    (0..count)
+        .map(|index| batch.packet(index).to_vec())
+        .collect()
+}
+
+#[test]
+fn a_component_that_faults_too_often_is_replaced_by_the_one_before_or_cut_off() {
+    let site = Site::open_with(|settings| {
+        settings.worker_count = 1;
+        settings.component_settings.breaker.faults_max = 20;
+    });
+    let control = site.control().clone();
+    let shipped = active(&control, "sip").unwrap();
+    let first = stage(&control, poison::COMPONENT.to_vec()).digest;
+    let second = stage(&control, relabelled(poison::COMPONENT, "b")).digest;
+    activate(&control, &[&first], true).unwrap();
+    activate(&control, &[&second], true).unwrap();
+
+    // The one before takes over.
+    send(&site, &bad_messages(64));
+    wait_until("the first is back", || {
+        active(&control, "sip").as_ref() == Some(&first)
+    });
+    assert_eq!(control.list().0["sip"].failed.as_ref(), Some(&second));
+    // It has no one before it any more: its payloads are stored raw.
+    send(&site, &bad_messages(64));
+    wait_until("it is cut off", || control.is_tripped(&first));
+    wait_until("that is told", || events(&control, "breaker_tripped") == 2);
+    send(&site, &bad_messages(64));
+    let rows = site.rows_by_table(3 * 64);
+    let (raw, rejected) = (rows["hep_proto_1_default"], rows["hep_rejected"]);
+    assert_eq!(raw + rejected, 3 * 64, "{rows:?}");
+    assert!(raw >= 64 && rejected >= 2 * 20, "{rows:?}");
+
+    // Until somebody acts.
+    activate(&control, &[&shipped], false).unwrap();
+    assert!(!control.is_tripped(&shipped));
+    let mut traffic = Traffic::new(9, now_us());
+    let good: Vec<_> = (0..64).map(|_| traffic.packet()).collect();
+    send(&site, &good);
+    let after = site.rows_by_table(4 * 64);
+    assert_eq!(after["hep_rejected"], rejected);
+    assert_eq!(
+        number(
+            &site,
+            "SELECT count(*) FROM hep_rejected WHERE component NOT LIKE 'sip@%'"
+        ),
+        "0"
+    );
+}
+
+/// A parser of another language, without a router; see its README.
+const GRAPHITE: &[u8] = include_bytes!("../../../components/examples/c-graphite/graphite.wasm");
+const GRAPHITE_TYPE: u8 = 201;
+
+fn metric(text: &str) -> Vec<u8> {
+    let (source, target) = (([10, 0, 0, 1], 2003), ([10, 0, 0, 2], 2003));
+    hep3(source, target, now_us(), GRAPHITE_TYPE, 1, text.as_bytes())
+}
+
+#[test]
+fn a_new_parser_and_a_new_field_add_columns_and_older_rows_read_null() {
+    let site = Site::open();
+    let control = site.control().clone();
+    // Nobody reads it yet.
+    send(&site, &[metric("web.load 0.25 1767225600\n")]);
+    site.rows_by_table(1);
+
+    let first = stage(&control, GRAPHITE.to_vec());
+    let report = first.report.clone().unwrap();
+    assert!(report.is_accepted(), "{report:?}");
+    let table = format!("hep_proto_{GRAPHITE_TYPE}_default");
+    let new = report
+        .new_columns
+        .iter()
+        .any(|new| *new == format!("{table}.value DOUBLE"));
+    assert!(new, "{report:?}");
+    activate(&control, &[&first.digest], false).unwrap();
+    send(&site, &[metric("web.load 0.5 1767225600\n")]);
+    site.rows_by_table(2);
+    let sum = format!("SELECT sum(value) FROM {table}");
+    assert_eq!(number(&site, &sum), "0.5");
+    let nulls = format!("SELECT count(*) FROM {table} WHERE path IS NULL");
+    assert_eq!(number(&site, &nulls), "1");
+
+    // Its next version calls a field otherwise: a column more.
+    let renamed = with_text(GRAPHITE, "\"path\"", "\"name\"");
+    let second = stage(&control, renamed);
+    activate(&control, &[&second.digest], true).unwrap();
+    send(&site, &[metric("web.load 0.75 1767225600\n")]);
+    site.rows_by_table(3);
+    assert_eq!(number(&site, &sum), "1.25");
+    let count = format!("SELECT count(*) FROM {table} WHERE name = 'web.load' AND path IS NULL");
+    assert_eq!(number(&site, &count), "1");
+
+    // And one that changes a type cannot serve, by force neither.
+    let changed = with_text(
+        GRAPHITE,
+        "\"value\",\"kind\":\"real\"",
+        "\"value\",\"kind\":\"text\"",
+    );
+    let third = stage(&control, changed);
+    let refused = activate(&control, &[&third.digest], true).unwrap_err();
+    assert!(matches!(refused, ControlError::Impeded(_)), "{refused}");
+    assert!(refused.to_string().contains("was DOUBLE"), "{refused}");
+
+    // Back to the first, and then to none.
+    control.roll_back("graphite", "test").unwrap();
+    assert_eq!(active(&control, "graphite"), Some(first.digest));
+    control.roll_back("graphite", "test").unwrap();
+    assert_eq!(active(&control, "graphite"), None);
+    send(&site, &[metric("web.load 1 1767225600\n")]);
+    site.rows_by_table(4);
+    assert_eq!(number(&site, &nulls), "3");
+}
+
+#[test]
+fn what_serves_survives_a_restart_and_what_cannot_be_loaded_does_not_keep_an_edge_down() {
+    let site = Site::open();
+    let (runtime, settings) = (tokio::runtime::Runtime::new().unwrap(), site.settings());
+    let control = site.control().clone();
+    let shipped = active(&control, "sip").unwrap();
+    let second = stage(&control, relabelled(bytes("sip"), "b")).digest;
+    activate(&control, &[&second], false).unwrap();
+    drop(control);
+    let (_directory, _) = site.drain();
+
+    let restarted = |expected: &str| {
+        let edge = runtime
+            .block_on(heplake_host::Edge::start(settings.clone()))
+            .unwrap();
+        let control = edge.control().clone();
+        assert_eq!(active(&control, "sip").as_deref(), Some(expected));
+        runtime.block_on(edge.drain()).unwrap();
+        control
+    };
+    let control = restarted(&second);
+    assert_eq!(control.list().0["sip"].previous.as_ref(), Some(&shipped));
+    // Its bytes and its machine code are damaged: the one before serves.
+    let directory = settings.component_settings.store_directory.join(&second);
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path
+            .extension()
+            .is_some_and(|extension| extension != "json")
+        {
+            fs::write(path, "damaged").unwrap();
+        }
+    }
+    let control = restarted(&shipped);
+    assert_eq!(events(&control, "load_failed"), 1);
+}
+
+#[test]
+fn what_is_not_signed_by_a_trusted_key_is_not_staged() {
+    let keys: Vec<SigningKey> = (1..=2)
+        .map(|byte| SigningKey::from_seed(&[byte; 32]))
+        .collect();
+    let site = Site::open_with(|settings| {
+        settings.component_settings.trusted_keys = vec![keys[0].trusted_key()];
+    });
+    let control = site.control();
+    let bytes = relabelled(bytes("sip"), "signed");
+    let stage = |signature: Option<Signature>| {
+        control.stage(Stage {
+            bytes: bytes.clone(),
+            by: "test".into(),
+            signature,
+            ..Stage::default()
+        })
+    };
+    assert!(matches!(stage(None), Err(ControlError::Unsigned)));
+    let refused = stage(Some(keys[1].sign(&bytes)));
+    assert!(matches!(refused, Err(ControlError::Signature(_))));
+    let other_bytes = stage(Some(keys[0].sign(b"other bytes")));
+    assert!(matches!(other_bytes, Err(ControlError::Signature(_))));
+    assert_eq!(events(control, "refused"), 3);
+    let entry = stage(Some(keys[0].sign(&bytes))).unwrap();
+    assert_eq!(entry.signed_by, Some(keys[0].trusted_key().to_string()));
+}

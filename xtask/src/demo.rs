@@ -270,7 +270,7 @@ fn print_what_to_try(
   SQL       curl -d '{{\"sql\": {query}}}' -H 'Content-Type: application/json' \\
               http://127.0.0.1:{http}/api/v1/sql
   Metrics   curl http://127.0.0.1:{http}/metrics
-  Components  curl http://127.0.0.1:{control}/api/v1/components
+  Parsers   curl http://127.0.0.1:{control}/api/v1/components
   Packets   {} replay FILE.pcap --to 127.0.0.1:{hep}
             or point any HEP sender at 127.0.0.1:{hep}
   Any DuckDB of version 1.5.5, which knows nothing of us (this one is made by cargo xtask setup):

@@ -13,12 +13,13 @@ use crate::{
     configuration::{ComponentSettings, EdgeSettings},
     live_samples::LiveSamples,
     pipeline::Pipeline,
-    sandbox::{Compiled, ComponentError, Engine, Limits},
+    sandbox::{Compiled, ComponentError, Engine, Limits, hexadecimal},
     signature::{Signature, SignatureError, verify},
     worker::{Exchange, Work},
 };
 use heplake_components::SHIPPED;
 use serde_json::Value;
+use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -353,8 +354,8 @@ impl Control {
         {
             return Err(ControlError::World {
                 name: entry.name,
-                is: world(other),
-                brought: world(&version),
+                is: other.world().name(),
+                brought: version.world().name(),
             });
         }
         entry.report = Some(self.validate(&active, &active.with(version), compile_ms));
@@ -568,14 +569,6 @@ pub(super) fn tell_serves(version: &Version, serves: bool) {
     .set(if serves { 1.0 } else { 0.0 });
 }
 
-fn world(version: &Version) -> &'static str {
-    match version.world() {
-        crate::sandbox::World::Parser => "parser",
-        crate::sandbox::World::Router => "router",
-    }
-}
-
 fn digest_of(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    crate::sandbox::hexadecimal(&Sha256::digest(bytes))
+    hexadecimal(&Sha256::digest(bytes))
 }

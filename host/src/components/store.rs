@@ -17,8 +17,7 @@ use super::{
     history::{EVENTS_MAX, Event},
     state::{STATE_FORMAT, State},
 };
-use crate::sandbox::{Compiled, ComponentError};
-use crate::sandbox::{Engine, TrustedCode, hexadecimal};
+use crate::sandbox::{Compiled, ComponentError, Engine, TrustedCode, hexadecimal};
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{

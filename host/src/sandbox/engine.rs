@@ -235,6 +235,17 @@ pub enum World {
     Router,
 }
 
+impl World {
+    /// Its name in `wit/heplake.wit`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parser => "parser",
+            Self::Router => "router",
+        }
+    }
+}
+
 /// A compiled component of whatever world.
 #[derive(Clone)]
 pub struct Compiled {

@@ -505,7 +505,7 @@ fn exchange_all(
     workers: &[WorkerLink],
     pipelines: Vec<Box<Pipeline>>,
 ) -> Result<Vec<Exchanged>, ControlError> {
-    let offers: Vec<Receiver<Exchanged>> = workers
+    let mut offers: Vec<Receiver<Exchanged>> = workers
         .iter()
         .zip(pipelines)
         .map(|(worker, pipeline)| {
@@ -519,28 +519,40 @@ fn exchange_all(
         .collect();
     let deadline = Instant::now() + PATIENCE;
     let mut exchanged: Vec<Exchanged> = Vec::with_capacity(offers.len());
-    for (index, mut offer) in offers.into_iter().enumerate() {
-        match wait(&mut offer, deadline) {
+    let mut stuck = None;
+    for (index, offer) in offers.iter_mut().enumerate() {
+        match wait(offer, deadline) {
             Ok(one) => {
                 metrics::histogram!("heplake_component_swap_pause_seconds")
                     .record(one.pause.as_secs_f64());
                 exchanged.push(one);
             }
-            Err(stuck) => {
-                for worker in workers {
-                    worker.exchange.withdraw();
-                }
-                for (worker, one) in workers.iter().zip(exchanged) {
-                    drop(worker.exchange.offer(one.before));
-                }
-                return Err(match stuck {
-                    true => ControlError::WorkerStuck(index),
-                    false => ControlError::Stopping,
-                });
+            Err(is_stuck) => {
+                stuck = Some((index, is_stuck));
+                break;
             }
         }
     }
-    Ok(exchanged)
+    let Some((index, is_stuck)) = stuck else {
+        return Ok(exchanged);
+    };
+    for worker in workers {
+        worker.exchange.withdraw();
+    }
+    // Some of the others have theirs by now, and the stuck one may have taken it at last: an
+    // offer that was withdrawn is closed, and waits for nobody.
+    let answered = exchanged.into_iter().map(Some);
+    let late = offers.iter_mut().skip(index);
+    let late = late.map(|offer| wait(offer, Instant::now() + PATIENCE).ok());
+    for (worker, one) in workers.iter().zip(answered.chain(late)) {
+        if let Some(one) = one {
+            drop(worker.exchange.offer(one.before));
+        }
+    }
+    Err(match is_stuck {
+        true => ControlError::WorkerStuck(index),
+        false => ControlError::Stopping,
+    })
 }
 
 /// Waits for a worker; the error says whether it is stuck rather than gone.

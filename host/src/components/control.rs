@@ -1,7 +1,8 @@
 //! Who decides which components serve.
 //!
-//! Two locks, taken in this order and never while a component is compiled or tried: which
-//! components serve, and the store. So a rollback never waits for an upload.
+//! Two locks, taken in this order: which components serve, and the store. An upload is
+//! compiled and tried without either, so that a rollback never waits for one; it waits for
+//! an activation, which holds the first to the end of its canary.
 
 use super::{
     ComponentSet, ComponentStoreError, ComponentsError, Entry, Event, PipelineOptions, Report,

@@ -10,20 +10,24 @@
 //! between two batches.
 
 mod activation;
+mod canary;
 mod control;
 mod corpus;
 mod entry;
 mod history;
 mod replay;
 mod report;
+mod rollback;
 mod set;
 mod state;
 mod store;
+mod tried;
 mod validation;
 mod watch;
+mod workers;
 
 pub use activation::Activated;
-pub use control::{Activate, Control, ControlError, Stage, WorkerLink};
+pub use control::{Activate, Control, ControlError, Stage};
 pub use entry::Entry;
 pub use history::Event;
 pub use report::{Difference, Report};
@@ -31,3 +35,4 @@ pub use set::{BreakerSettings, ComponentSet, ComponentsError, PipelineOptions, V
 pub use state::Slot;
 pub use store::ComponentStoreError;
 pub use watch::watch;
+pub use workers::WorkerLink;

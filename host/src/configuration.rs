@@ -437,7 +437,11 @@ fn find(key: &str) -> Option<&'static dyn AnySetting> {
 
 /// The known name that is most like the unknown one, if one is: by its letters, or because
 /// only the section is another (`storage.ducklake.data_path`).
-fn nearest(unknown: &str, separator: char, known: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn nearest(
+    unknown: &str,
+    separator: char,
+    known: impl Iterator<Item = String>,
+) -> Option<String> {
     let last = |name: &str| name.rsplit(separator).next().map(str::to_string);
     let likeness = |name: &str| {
         let same_last = separator == '.' && last(name) == last(unknown);

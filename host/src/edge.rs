@@ -87,8 +87,10 @@ impl Edge {
         let (mut workers, mut links) = (Vec::new(), Vec::new());
         for index in 0..settings.worker_count {
             let (sender, mut receiver) = mpsc::channel(batches_max.max(2));
+            let pipeline = control.pipeline(now_us() ^ (index as u64) << 56)?;
+            let tally = pipeline.tally().clone();
             let mut worker = Worker::new(
-                control.pipeline(now_us() ^ (index as u64) << 56)?,
+                pipeline,
                 settings.name.clone(),
                 settings.compression,
                 backlog.clone(),
@@ -96,6 +98,7 @@ impl Edge {
             links.push(WorkerLink {
                 exchange: worker.exchange().clone(),
                 work: sender.downgrade(),
+                tally,
             });
             let thread = thread::Builder::new().name(format!("worker-{index}"));
             workers.push(thread.spawn(move || {
@@ -184,13 +187,12 @@ impl Edge {
     /// When a worker had stopped before.
     pub async fn drain(self) -> Result<Committed, CommitFailed> {
         self.stop_receivers.store(true, Ordering::Relaxed);
+        self.control.stop();
         self.stop.cancel();
         if let Some(tcp) = self.tcp {
             // It ends by itself; a panic in it has been reported.
             let _ = tcp.await;
         }
-        let _ = self.watching.await;
-        self.control.detach();
         let receivers = self.receivers;
         let _ = tokio::task::spawn_blocking(move || {
             for receiver in receivers {
@@ -204,6 +206,10 @@ impl Edge {
         committer.commit().await?;
         let total = committer.total();
         drop(committer);
+        // What has been received is stored by now: whoever exchanges pipelines may take a while.
+        let _ = self.watching.await;
+        let control = self.control;
+        let _ = tokio::task::spawn_blocking(move || control.detach()).await;
         let workers = self.workers;
         let _ = tokio::task::spawn_blocking(move || {
             for worker in workers {

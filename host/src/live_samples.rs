@@ -2,7 +2,8 @@
 //!
 //! A few packets a second are kept whole, by protocol type, each in the place of one kept
 //! before: recent traffic, with what is rare at a site now and then among it. What was
-//! refused lately is kept too, since that is what a corrected component is made for.
+//! refused lately is kept too, since that is what a corrected component is made for. Whoever
+//! forges types, or large packets, takes no room from others.
 
 use crate::batch::{PacketBatch, item_bounds};
 use std::{
@@ -16,14 +17,16 @@ use std::{
 
 /// Samples of one protocol type.
 const SAMPLES_MAX: usize = 1024;
-/// Protocol types that are sampled: a site has a handful, a forger would have 256.
+/// Protocol types that are sampled: a site has a handful, a forger would have 256. Beyond this
+/// a new one comes in the place of that which was not seen for longest.
 const PROTO_TYPES_MAX: usize = 16;
 /// Packets refused lately.
 const REFUSED_MAX: usize = 256;
 /// Of one batch: what a flood of refused packets may cost.
 const REFUSED_OF_A_BATCH_MAX: usize = 8;
-/// Bytes of all samples; about ten times what SIP takes.
-const BYTES_MAX: usize = 16 << 20;
+/// Bytes of the samples of one type, and of what was refused: a thousand SIP messages, and
+/// 17 MiB of all.
+const BYTES_MAX: usize = 1 << 20;
 /// Time between two looks at the traffic, µs: a look costs a copy of a packet for each
 /// protocol type.
 const LOOK_EVERY_US: u64 = 50_000;
@@ -49,9 +52,18 @@ pub struct LiveSamples {
 #[derive(Debug)]
 struct Kept {
     random: fastrand::Rng,
-    by_type: BTreeMap<u64, Vec<Sample>>,
+    by_type: BTreeMap<u64, OfType>,
     refused: VecDeque<Sample>,
+    refused_bytes: usize,
+}
+
+/// Samples of one protocol type.
+#[derive(Debug, Default)]
+struct OfType {
+    samples: Vec<Sample>,
     bytes: usize,
+    /// When the latest was received.
+    latest: u64,
 }
 
 impl LiveSamples {
@@ -64,17 +76,25 @@ impl LiveSamples {
                 random: fastrand::Rng::with_seed(seed),
                 by_type: BTreeMap::new(),
                 refused: VecDeque::new(),
-                bytes: 0,
+                refused_bytes: 0,
             }),
         }
     }
 
-    /// All that is kept: of each protocol type, then what was refused lately.
+    /// All that is kept: what was refused lately, then of each protocol type in turn.
     #[must_use]
     pub fn all(&self) -> Vec<Sample> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let samples = kept.by_type.values().flatten().chain(&kept.refused);
-        samples.cloned().collect()
+        let mut all: Vec<Sample> = kept.refused.iter().cloned().collect();
+        for place in 0..SAMPLES_MAX {
+            let of_types = kept.by_type.values();
+            let before = all.len();
+            all.extend(of_types.filter_map(|one| one.samples.get(place).cloned()));
+            if all.len() == before {
+                break;
+            }
+        }
+        all
     }
 
     /// Shows a batch with its packets' bytes and their protocol types. Most are not looked at.
@@ -125,31 +145,36 @@ impl LiveSamples {
 
 impl Kept {
     fn keep(&mut self, proto_type: u64, sample: Sample) {
-        let types = self.by_type.len();
-        let samples = match self.by_type.get_mut(&proto_type) {
-            Some(samples) => samples,
-            None if types < PROTO_TYPES_MAX => self.by_type.entry(proto_type).or_default(),
-            None => return,
-        };
-        let replaced = (samples.len() == SAMPLES_MAX).then(|| self.random.usize(..SAMPLES_MAX));
-        let freed = replaced.map_or(0, |place| samples[place].bytes.len());
-        let bytes = self.bytes - freed + sample.bytes.len();
-        if bytes > BYTES_MAX {
-            return;
+        if self.by_type.len() >= PROTO_TYPES_MAX && !self.by_type.contains_key(&proto_type) {
+            let of_types = self.by_type.iter();
+            let longest_ago = of_types.min_by_key(|(_, one)| one.latest);
+            if let Some(gone) = longest_ago.map(|(proto_type, _)| *proto_type) {
+                self.by_type.remove(&gone);
+            }
         }
-        self.bytes = bytes;
-        match replaced {
-            Some(place) => samples[place] = sample,
-            None => samples.push(sample),
+        let Self {
+            random, by_type, ..
+        } = self;
+        let of_type = by_type.entry(proto_type).or_default();
+        of_type.latest = sample.received;
+        let size = sample.bytes.len();
+        // In the place of others, by chance, until it fits.
+        while !of_type.samples.is_empty()
+            && (of_type.samples.len() >= SAMPLES_MAX || of_type.bytes + size > BYTES_MAX)
+        {
+            let place = random.usize(..of_type.samples.len());
+            of_type.bytes -= of_type.samples.swap_remove(place).bytes.len();
         }
+        of_type.bytes += size;
+        of_type.samples.push(sample);
     }
 
     fn keep_refused(&mut self, sample: Sample) {
-        self.bytes += sample.bytes.len();
+        self.refused_bytes += sample.bytes.len();
         self.refused.push_back(sample);
-        while self.refused.len() > REFUSED_MAX || self.bytes > BYTES_MAX {
+        while self.refused.len() > REFUSED_MAX || self.refused_bytes > BYTES_MAX {
             match self.refused.pop_front() {
-                Some(oldest) => self.bytes -= oldest.bytes.len(),
+                Some(oldest) => self.refused_bytes -= oldest.bytes.len(),
                 None => break,
             }
         }
@@ -202,34 +227,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_bounded_in_number_types_and_bytes() {
+    fn what_is_kept_is_bounded_and_forgers_take_no_room_from_others() {
         let samples = LiveSamples::new(1);
         let mut received = 0;
         for round in 0..2 * SAMPLES_MAX as u64 {
             received += LOOK_EVERY_US;
-            offer(
-                &samples,
-                received,
-                &[b"x".as_slice(); 3],
-                &[1, 2, 100 + round],
-            );
+            let packets = [b"x".as_slice(); 3];
+            offer(&samples, received, &packets, &[1, 2, 100 + round]);
         }
         let kept = samples.kept.lock().unwrap();
         assert_eq!(kept.by_type.len(), PROTO_TYPES_MAX);
-        assert_eq!(kept.by_type[&1].len(), SAMPLES_MAX);
+        assert_eq!(kept.by_type[&1].samples.len(), SAMPLES_MAX);
+        assert_eq!(kept.by_type[&2].samples.len(), SAMPLES_MAX);
         drop(kept);
 
-        let large = vec![0; 1 << 20];
+        let (batch, bytes) = batch(0, &[b"refused"]);
+        samples.refused(&batch, &bytes, 0..1);
+        let large = vec![0; 60_000];
         for _ in 0..64 {
-            let (batch, bytes) = batch(0, &[&large]);
-            samples.refused(&batch, &bytes, 0..1);
             received += LOOK_EVERY_US;
-            offer(&samples, received, &[&large], &[3]);
+            offer(&samples, received, &[&large, b"x"], &[3, 1]);
         }
+        let kept = samples.kept.lock().unwrap();
+        assert!(kept.by_type[&3].bytes <= BYTES_MAX);
+        assert_eq!(kept.by_type[&1].samples.len(), SAMPLES_MAX);
+        drop(kept);
+        // What was refused comes first, and each type in turn: whoever takes a part has some of all.
         let all = samples.all();
-        let bytes: usize = all.iter().map(|sample| sample.bytes.len()).sum();
-        assert!(bytes <= BYTES_MAX, "{bytes}");
-        assert_eq!(bytes, samples.kept.lock().unwrap().bytes);
+        assert_eq!(all[0].bytes, b"refused");
+        assert!(
+            all[1..=PROTO_TYPES_MAX]
+                .iter()
+                .any(|one| one.bytes == large)
+        );
     }
 
     #[test]

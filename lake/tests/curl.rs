@@ -166,16 +166,12 @@ fn a_corrected_parser_is_staged_activated_seen_in_the_rows_and_rolled_back_by_cu
         );
         staged["digest"].as_str().unwrap().to_owned()
     };
-    let post = |path: &str| {
+    let post = |path: &str, body: &str| {
         let json = "Content-Type: application/json";
-        let body = r#"{"by": "ann", "force": true}"#;
-        let body = if path.ends_with("rollback") {
-            r#"{"by": "ann"}"#
-        } else {
-            body
-        };
         let url = service.components(path);
-        let answer = curl(&["-X", "POST", "-H", json, "-d", body, &url]).unwrap();
+        curl(&["-X", "POST", "-H", json, "-d", body, &url]).unwrap()
+    };
+    let done = |answer: Value| {
         assert!(answer.get("error").is_none(), "{answer}");
         answer
     };
@@ -186,7 +182,7 @@ fn a_corrected_parser_is_staged_activated_seen_in_the_rows_and_rolled_back_by_cu
     };
 
     let first = stage(&graphite());
-    post(&format!("/{first}/activate"));
+    done(post(&format!("/{first}/activate"), "{}"));
     send("web.load 0.5 -1\n");
     let rows = service.rows("SELECT path, value FROM hep_proto_201_default WHERE value = 0.5");
     assert_eq!(rows, serde_json::json!([["web.load", 0.5]]));
@@ -198,15 +194,39 @@ fn a_corrected_parser_is_staged_activated_seen_in_the_rows_and_rolled_back_by_cu
         columns.contains("hep_proto_201_default.name VARCHAR"),
         "{report}"
     );
-    post(&format!("/{second}/activate"));
+    // All its rows are others: that must be meant.
+    let objected = post(&format!("/{second}/activate"), "{}");
+    assert_eq!(objected["error"]["code"], "objected", "{objected}");
+    let fields = &objected["report"]["first_difference"]["fields"];
+    assert_eq!(fields[0]["field"], "path", "{objected}");
+    let forced = r#"{"by": "ann", "force": true}"#;
+    done(post(&format!("/{second}/activate"), forced));
     send("web.load 0.75 -1\n");
     let rows = service.rows("SELECT name, path FROM hep_proto_201_default WHERE value = 0.75");
     assert_eq!(rows, serde_json::json!([["web.load", null]]));
 
-    let back = post("/graphite/rollback");
+    let from = serde_json::json!({ "by": "ann", "from": second }).to_string();
+    let back = done(post("/graphite/rollback", &from));
     assert_eq!(back["changed"], serde_json::json!([["graphite", first]]));
+    // The same order again comes too late.
+    let late = post("/graphite/rollback", &from);
+    assert_eq!(late["error"]["code"], "not_active", "{late}");
     send("web.load 1.5 -1\n");
     let rows = service.rows("SELECT name, path FROM hep_proto_201_default WHERE value = 1.5");
+    assert_eq!(rows, serde_json::json!([[null, "web.load"]]));
+
+    // A correction whose rows are the same takes over without a word.
+    let newer = directory.path().join("newer.wasm");
+    let mut changed = bytes.clone();
+    let version = b"\"version\":\"0.1.0\"";
+    let at = bytes.windows(version.len()).position(|at| at == version);
+    changed[at.unwrap() + version.len() - 2] = b'1';
+    fs::write(&newer, changed).unwrap();
+    let third = stage(&newer);
+    let active = done(post(&format!("/{third}/activate"), r#"{"by": "ann"}"#));
+    assert_eq!(active["changed"], serde_json::json!([["graphite", third]]));
+    send("web.load 2.5 -1\n");
+    let rows = service.rows("SELECT name, path FROM hep_proto_201_default WHERE value = 2.5");
     assert_eq!(rows, serde_json::json!([[null, "web.load"]]));
 
     let history = curl(&[&service.components("/history")]).unwrap();
@@ -217,7 +237,15 @@ fn a_corrected_parser_is_staged_activated_seen_in_the_rows_and_rolled_back_by_cu
         .collect();
     assert_eq!(
         events,
-        ["staged", "activated", "staged", "activated", "rolled_back"]
+        [
+            "staged",
+            "activated",
+            "staged",
+            "activated",
+            "rolled_back",
+            "staged",
+            "activated"
+        ]
     );
 
     // Pages of strangers are kept out, and what cannot be is said.

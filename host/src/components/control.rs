@@ -1,32 +1,41 @@
 //! Who decides which components serve.
 //!
-//! Two locks, taken in this order: which components serve, and the store. An upload is
-//! compiled and tried without either, so that a rollback never waits for one; it waits for
-//! an activation, which holds the first to the end of its canary.
+//! Locks, taken in this order: `activating`, one activation at a time; `changing`, from the first
+//! worker's exchange to the last one's; the store, or what serves, for a moment. Nothing is
+//! compiled or tried under `changing`, and whoever waits for it ends the canary that holds it:
+//! a rollback waits for nothing but workers.
 
 use super::{
     ComponentSet, ComponentStoreError, ComponentsError, Entry, Event, PipelineOptions, Report,
-    Slot, Version, activation::Serving, corpus::Corpus, entry::SHIPPED_BY, state::State,
-    store::ComponentStore, validation::Validation,
+    Slot, Version,
+    activation::Changing,
+    corpus::Corpus,
+    entry::SHIPPED_BY,
+    state::State,
+    store::ComponentStore,
+    tried::Tried,
+    validation::Validation,
+    workers::{WorkerLink, Workers},
 };
 use crate::{
     commit::now_us,
-    configuration::{ComponentSettings, EdgeSettings},
+    configuration::{ComponentSettings, EdgeSettings, nearest},
     live_samples::LiveSamples,
     pipeline::Pipeline,
     sandbox::{Compiled, ComponentError, Engine, Limits, hexadecimal},
     signature::{Signature, SignatureError, verify},
-    worker::{Exchange, Work},
 };
 use heplake_components::SHIPPED;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Instant,
 };
-use tokio::sync::mpsc;
 
 /// Shortest start of a digest that may stand for it.
 const DIGEST_START_MIN: usize = 8;
@@ -61,6 +70,16 @@ pub enum ControlError {
         "refused: only signed components are staged here: sign it by `heplake component sign`, and send the signature along"
     )]
     Unsigned,
+    /// It was staged before keys were trusted, or is signed by one that no longer is.
+    #[error(
+        "`{name}` {digest} is not signed by a key of components.trusted_keys: sign it, and stage it again"
+    )]
+    Untrusted {
+        /// Its name.
+        name: String,
+        /// Its digest.
+        digest: String,
+    },
     /// No component in the store has this digest or name.
     #[error(
         "there is no component `{0}` in the store: `heplake component list` shows what is there"
@@ -86,6 +105,24 @@ pub enum ControlError {
         /// What was wrong.
         reason: String,
     },
+    /// Something could not wait for a canary.
+    #[error(
+        "it was taken back from the canary, since something else was to be rolled back at once: activate it again"
+    )]
+    Interrupted,
+    /// What served was another at each try.
+    #[error("what serves was changed meanwhile: nothing was activated, try again")]
+    Changed,
+    /// A rollback from a version that does not serve.
+    #[error("`{name}` is not rolled back from {from}: active is {active}")]
+    NotActive {
+        /// The name.
+        name: String,
+        /// What was to be rolled back.
+        from: String,
+        /// What serves.
+        active: String,
+    },
     /// There is nothing to go back to.
     #[error("there is no version of `{0}` before this one to go back to")]
     NothingBefore(String),
@@ -95,15 +132,6 @@ pub enum ControlError {
     /// The edge is on its way out.
     #[error("the edge is stopping")]
     Stopping,
-}
-
-/// A worker, as components are exchanged in it.
-#[derive(Clone, Debug)]
-pub struct WorkerLink {
-    /// Where its pipeline can be exchanged.
-    pub exchange: Arc<Exchange>,
-    /// Wakes it. Weak: a worker ends when there is nobody left to give it work.
-    pub work: mpsc::WeakSender<Work>,
 }
 
 /// What is staged.
@@ -141,8 +169,17 @@ pub struct Control {
     samples: Arc<LiveSamples>,
     /// One upload is compiled and tried at a time.
     staging: Mutex<()>,
-    pub(super) serving: Mutex<Serving>,
-    pub(super) store: Mutex<ComponentStore>,
+    /// One activation is prepared and done at a time.
+    pub(super) activating: Mutex<()>,
+    pub(super) changing: Mutex<Changing>,
+    /// Names and digests that a canary has at this moment.
+    pub(super) trying: Mutex<Vec<(String, String)>>,
+    /// How many wait for `changing` and for no canary.
+    pub(super) urgent: AtomicUsize,
+    pub(super) stopping: AtomicBool,
+    pub(super) serving: Mutex<ComponentSet>,
+    tried: Mutex<Tried>,
+    store: Mutex<ComponentStore>,
 }
 
 impl Control {
@@ -169,7 +206,13 @@ impl Control {
             sections: settings.components.clone(),
             samples,
             staging: Mutex::new(()),
+            activating: Mutex::new(()),
+            changing: Mutex::default(),
+            trying: Mutex::default(),
+            urgent: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
             serving: Mutex::default(),
+            tried: Mutex::default(),
             store: Mutex::new(store),
         };
         control.put_shipped()?;
@@ -180,66 +223,95 @@ impl Control {
         control
             .store()
             .change(|state| state.remember(pipeline.tables()))?;
-        control.serving().set = set;
-        control.tell_active();
+        for version in set.versions() {
+            tell_serves(version, true);
+        }
+        *lock(&control.serving) = set;
         Ok(control)
     }
 
-    /// Puts the shipped components into the store. One that serves is succeeded by a newer
-    /// one that came with a newer program; what a user activated stays.
+    /// Puts the shipped components into the store. Those of another program than ran last succeed
+    /// the ones that came with that, together; what a user activated stays, and so does what
+    /// was gone back to since.
     fn put_shipped(&self) -> Result<(), ControlError> {
+        let (mut first, mut succeeding) = (Vec::new(), Vec::new());
         for shipped in SHIPPED {
             let digest = digest_of(shipped.bytes);
-            let known = self.store().entries().contains_key(&digest);
-            if !known {
+            let known = self.store().entries().get(&digest).cloned();
+            if known.is_none_or(|entry| !entry.is_shipped()) {
                 let compiled = self.engine.compile(shipped.bytes)?;
-                let entry =
-                    self.entry_of(&compiled, shipped.bytes, SHIPPED_BY, Some(shipped.name))?;
+                let entry = Entry {
+                    shipped: true,
+                    ..self.entry_of(&compiled, shipped.bytes, SHIPPED_BY, Some(shipped.name))?
+                };
                 let mut store = self.store();
                 store.put(entry, shipped.bytes)?;
                 store.keep_code(&self.engine, &compiled);
             }
-            let mut store = self.store();
-            let is_shipped = |digest: &Option<String>| {
-                let entry = digest
-                    .as_ref()
-                    .and_then(|digest| store.entries().get(digest));
-                entry.is_none_or(Entry::is_shipped)
-            };
-            let slot = store.state().slots.get(shipped.name);
-            let succeeds = slot.is_none_or(|slot| is_shipped(&slot.active));
-            if succeeds {
-                store.change(|state| {
-                    let slot = state.slots.entry(shipped.name.into()).or_default();
-                    if slot.active.as_ref() != Some(&digest) {
-                        slot.previous = slot.active.replace(digest);
-                    }
-                })?;
+            let store = self.store();
+            let state = store.state();
+            let slot = state.slots.get(shipped.name).cloned().unwrap_or_default();
+            let is_news = state.shipped.get(shipped.name) != Some(&digest)
+                && slot.failed.as_ref() != Some(&digest);
+            let active = slot.active.map(|active| {
+                let entry = store.entries().get(&active);
+                entry.is_none_or(Entry::is_shipped) && active != digest
+            });
+            let named = (shipped.name.to_owned(), digest);
+            match active {
+                None => first.push(named),
+                Some(true) if is_news => succeeding.push(named),
+                Some(_) => {}
             }
+        }
+        self.store().change(|state| {
+            for (name, digest) in first {
+                state.slots.entry(name).or_default().active = Some(digest);
+            }
+            state.activate(&succeeding);
+            let embedded = SHIPPED.iter();
+            state.shipped = embedded
+                .map(|shipped| (shipped.name.into(), digest_of(shipped.bytes)))
+                .collect();
+        })?;
+        for (name, digest) in &succeeding {
+            let event = Event {
+                reason: "it came with this version of Heplake".into(),
+                ..self.event("activated", name, digest, SHIPPED_BY)
+            };
+            self.store().record(event);
         }
         Ok(())
     }
 
+    /// A section of the configuration may wait for its component. One that nearly has the name
+    /// of a shipped one is a mistake.
     fn check_sections(&self) -> Result<(), ControlError> {
-        let store = self.store();
-        let names: Vec<&str> = store.state().slots.keys().map(String::as_str).collect();
-        let mut sections = self.sections.keys();
-        match sections.find(|section| !names.contains(&section.as_str())) {
-            None => Ok(()),
-            Some(name) => Err(ComponentsError::Unknown {
-                name: name.clone(),
-                known: names.join(", "),
+        let slots = self.store().state().slots.clone();
+        let unknown = self
+            .sections
+            .keys()
+            .filter(|name| !slots.contains_key(name.as_str()));
+        for name in unknown {
+            let shipped = SHIPPED.iter().map(|shipped| shipped.name.to_owned());
+            if let Some(meant) = nearest(name, '.', shipped) {
+                let name = name.clone();
+                return Err(ComponentsError::Unknown { name, meant }.into());
             }
-            .into()),
+            tracing::warn!(
+                name,
+                "the configuration has a section for a component that is not here yet"
+            );
         }
+        Ok(())
     }
 
-    /// Loads what serves, in place of what cannot be loaded the one before, in place of that
-    /// the shipped one.
+    /// Loads what serves. In place of what cannot be loaded, the one before serves, or the shipped
+    /// one: until the next start, which tries it again.
     fn load_active(&self) -> Result<ComponentSet, ControlError> {
-        let slots = self.store().state().slots.clone();
+        let state = self.store().state().clone();
         let mut set = ComponentSet::default();
-        for (name, slot) in &slots {
+        for (name, slot) in &state.slots {
             let shipped = self.store().shipped(name).map(|entry| entry.digest.clone());
             let Some(active) = slot.active.clone() else {
                 continue;
@@ -249,10 +321,6 @@ impl Control {
                 match self.load(&digest) {
                     Ok(version) => {
                         set = set.with(Arc::new(version));
-                        self.store().change(|state| {
-                            let slot = state.slots.entry(name.clone()).or_default();
-                            slot.active = Some(digest);
-                        })?;
                         break;
                     }
                     // Whoever wrote the configuration is there to mend it.
@@ -260,36 +328,51 @@ impl Control {
                         let name = name.clone();
                         return Err(ComponentsError::Component { name, source }.into());
                     }
-                    Err(error) => {
-                        let event = self.event("load_failed", name, &digest, SHIPPED_BY);
-                        let reason = error.to_string();
-                        self.store().record(Event { reason, ..event });
-                    }
+                    Err(error) => self.load_failed(name, &digest, &error),
                 }
             }
         }
-        let fits = set.pipeline(&self.options, 0).map(drop);
-        let Err(error) = fits else {
+        if set.pipeline(&self.options, 0).is_ok() {
             return Ok(set);
-        };
-        // What was activated together fitted together: only a changed program comes here.
-        let mut shipped = ComponentSet::default();
-        for component in SHIPPED {
-            shipped = shipped.with(Arc::new(self.load(&digest_of(component.bytes))?));
         }
-        let event = Event {
-            reason: format!("{error}; the shipped components serve"),
-            ..self.event("load_failed", "", "", SHIPPED_BY)
-        };
-        let mut store = self.store();
-        store.record(event);
-        store.change(|state| {
-            for (name, slot) in &mut state.slots {
-                let version = shipped.get(name);
-                slot.active = version.map(|version| version.named().digest.clone());
+        // What was activated together fitted together: only what could not be loaded, or another
+        // program, comes here. What fits in with the shipped ones serves on.
+        let mut fitting = ComponentSet::default();
+        for component in SHIPPED {
+            fitting = fitting.with(Arc::new(self.load(&digest_of(component.bytes))?));
+        }
+        let mut others: Vec<Arc<Version>> = set.versions().cloned().collect();
+        others.retain(|version| {
+            let shipped = fitting.get(&version.named().name);
+            shipped.is_none_or(|shipped| shipped.named() != version.named())
+        });
+        loop {
+            let fits = |version: &Arc<Version>| {
+                let with = fitting.with(version.clone());
+                with.pipeline(&self.options, 0).is_ok()
+            };
+            // A router comes after the parser that it needs, in whatever order they are here.
+            let Some(place) = others.iter().position(fits) else {
+                break;
+            };
+            fitting = fitting.with(others.remove(place));
+        }
+        for version in others {
+            let with = fitting.with(version.clone());
+            if let Err(error) = with.pipeline(&self.options, 0) {
+                let named = version.named();
+                self.load_failed(&named.name, &named.digest, &error.into());
             }
-        })?;
-        Ok(shipped)
+        }
+        Ok(fitting)
+    }
+
+    fn load_failed(&self, name: &str, digest: &str, error: &ControlError) {
+        let event = Event {
+            reason: error.to_string(),
+            ..self.event("load_failed", name, digest, SHIPPED_BY)
+        };
+        self.store().record(event);
     }
 
     /// A pipeline of what serves, for a worker that starts.
@@ -297,19 +380,27 @@ impl Control {
     /// # Errors
     /// When an instance fails to start.
     pub fn pipeline(&self, seed: u64) -> Result<Pipeline, ControlError> {
-        Ok(self.serving().set.pipeline(&self.options, seed)?)
+        Ok(self.serving().pipeline(&self.options, seed)?)
     }
 
     /// Takes the workers that components are exchanged in from now on.
     pub fn attach(&self, workers: Vec<WorkerLink>) {
-        self.serving().workers = workers;
+        lock(&self.changing).workers = Workers::new(workers);
     }
 
-    /// Lets go of what belongs to workers, which then can end.
+    /// Nothing more is changed: a canary that is watched ends at once.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+    }
+
+    /// Lets go of what belongs to workers, which then can end. It waits for whoever is exchanging
+    /// pipelines.
     pub fn detach(&self) {
-        let mut serving = self.serving();
-        serving.workers.clear();
-        serving.warm = None;
+        self.stop();
+        let mut changing = lock(&self.changing);
+        changing.workers = Workers::default();
+        changing.warm = None;
+        changing.detached = true;
     }
 
     /// Takes a component into the store, compiled and tried.
@@ -318,7 +409,7 @@ impl Control {
     /// When it is no component of the contract, or not signed as it must be. What a report
     /// objects to is no error here.
     pub fn stage(&self, stage: Stage) -> Result<Entry, ControlError> {
-        let _one = self.staging.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one = lock(&self.staging);
         let digest = digest_of(&stage.bytes);
         let staged = self.try_stage(&stage);
         if let Err(error) = &staged {
@@ -349,7 +440,7 @@ impl Control {
             ..self.entry_of(&compiled, &stage.bytes, &stage.by, stage.name.as_deref())?
         };
         let version = Arc::new(self.version(compiled.clone(), Some(&entry.name))?);
-        let active = self.serving().set.clone();
+        let active = self.serving();
         if let Some(other) = active.get(&entry.name)
             && other.world() != entry.world
         {
@@ -362,6 +453,15 @@ impl Control {
         entry.report = Some(self.validate(&active, &active.with(version), compile_ms));
 
         let mut store = self.store();
+        if let Some(known) = store
+            .entries()
+            .get(&entry.digest)
+            .filter(|one| one.is_shipped())
+        {
+            // Whoever stages it again is not who brought it.
+            (entry.shipped, entry.staged_by) = (true, known.staged_by.clone());
+            entry.staged_us = known.staged_us;
+        }
         store.put(entry.clone(), &stage.bytes)?;
         store.keep_code(&self.engine, &compiled);
         let digest = entry.digest.clone();
@@ -386,7 +486,7 @@ impl Control {
     ) -> Report {
         let state: State = self.store().state().clone();
         let now_us = now_us();
-        Validation {
+        let report = Validation {
             active,
             candidate,
             options: &self.options,
@@ -396,7 +496,29 @@ impl Control {
             now_us,
             compile_ms,
         }
-        .run()
+        .run();
+        lock(&self.tried).keep(active, candidate, &report);
+        report
+    }
+
+    /// What was found of the same not long ago.
+    pub(super) fn known_report(
+        &self,
+        active: &ComponentSet,
+        candidate: &ComponentSet,
+    ) -> Option<Report> {
+        lock(&self.tried).report(active, candidate, now_us())
+    }
+
+    /// Writes down what was found of a component. Where that fails, what was found before stands.
+    pub(super) fn note_report(&self, digest: &str, report: &Report) {
+        let mut store = self.store();
+        if let Some(mut entry) = store.entries().get(digest).cloned() {
+            entry.report = Some(report.clone());
+            if let Err(error) = store.update(entry) {
+                tracing::warn!(%error, "a report could not be written down");
+            }
+        }
     }
 
     /// What pipelines are warmed up with.
@@ -423,6 +545,7 @@ impl Control {
             size_bytes: bytes.len() as u64,
             staged_us: now_us(),
             staged_by: by.into(),
+            shipped: false,
             signed_by: None,
             description: version.description(),
             report: None,
@@ -454,8 +577,16 @@ impl Control {
     pub(super) fn load(&self, digest: &str) -> Result<Version, ControlError> {
         let mut store = self.store();
         let entry = store.entries().get(digest);
-        let name = entry.map(|entry| entry.name.clone());
-        let name = name.ok_or_else(|| ControlError::Unknown(digest.into()))?;
+        let entry = entry.ok_or_else(|| ControlError::Unknown(digest.into()))?;
+        let name = entry.name.clone();
+        let mut trusted = self.settings.trusted_keys.iter().map(ToString::to_string);
+        if !self.settings.trusted_keys.is_empty()
+            && !entry.is_shipped()
+            && !trusted.any(|key| entry.signed_by.as_ref() == Some(&key))
+        {
+            let digest = digest.into();
+            return Err(ControlError::Untrusted { name, digest });
+        }
         let compiled = store.compiled(&self.engine, digest)?;
         drop(store);
         self.version(compiled?, Some(&name))
@@ -464,9 +595,17 @@ impl Control {
     /// All components in the store, and which of each name serves.
     #[must_use]
     pub fn list(&self) -> (BTreeMap<String, Slot>, Vec<Entry>) {
+        let serving = self.serving();
         let store = self.store();
         let entries = store.entries().values().cloned().collect();
-        (store.state().slots.clone(), entries)
+        let mut slots = store.state().slots.clone();
+        for (name, slot) in &mut slots {
+            // It may be another than was written down, where that could not be loaded.
+            slot.active = serving
+                .get(name)
+                .map(|version| version.named().digest.clone());
+        }
+        (slots, entries)
     }
 
     /// A component by its digest, or the start of it.
@@ -498,6 +637,11 @@ impl Control {
         Ok(self.store().bytes(&digest)?)
     }
 
+    /// Whether these bytes were staged before.
+    pub(super) fn is_known(&self, bytes: &[u8]) -> bool {
+        self.store().entries().contains_key(&digest_of(bytes))
+    }
+
     /// Where what appears is staged.
     pub(super) fn watched(&self) -> Option<&std::path::Path> {
         self.settings.watch_directory.as_deref()
@@ -517,7 +661,7 @@ impl Control {
     #[must_use]
     pub fn is_tripped(&self, digest: &str) -> bool {
         let serving = self.serving();
-        let mut versions = serving.set.versions();
+        let mut versions = serving.versions();
         versions.any(|v| v.named().digest == digest && v.breaker().is_tripped())
     }
 
@@ -540,20 +684,19 @@ impl Control {
         }
     }
 
-    /// Says in the metrics which components serve.
-    fn tell_active(&self) {
-        for version in self.serving().set.versions() {
-            tell_serves(version, true);
-        }
-    }
-
     pub(super) fn store(&self) -> MutexGuard<'_, ComponentStore> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.store)
     }
 
-    pub(super) fn serving(&self) -> MutexGuard<'_, Serving> {
-        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What serves.
+    pub(super) fn serving(&self) -> ComponentSet {
+        lock(&self.serving).clone()
     }
+}
+
+/// What a panic left half done is looked at nevertheless: packets go on.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Control {

@@ -22,8 +22,9 @@ pub(super) struct Corpus {
 }
 
 impl Corpus {
-    /// The shipped samples as if they were received now (µs since 1970), what was kept of the
-    /// traffic, and what was refused lately.
+    /// The shipped samples as if they were received now (µs since 1970), what was refused
+    /// lately, and what was kept of the traffic: a packet of each protocol type in turn, so
+    /// that none is left out.
     pub(super) fn new(live: &LiveSamples, now_us: u64) -> Self {
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9060));
         let shipped = golden_packets().map(|bytes| Sample {

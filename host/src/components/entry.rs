@@ -20,8 +20,11 @@ pub struct Entry {
     pub size_bytes: u64,
     /// When it was staged, µs since 1970, UTC.
     pub staged_us: u64,
-    /// Who staged it; `heplake` if it was shipped.
+    /// Who staged it.
     pub staged_by: String,
+    /// Whether it came with the program.
+    #[serde(default)]
+    pub shipped: bool,
     /// The key that it is signed by, if a signature was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signed_by: Option<String>,
@@ -35,14 +38,14 @@ pub struct Entry {
     pub code: Option<Code>,
 }
 
-/// Who stages what comes with the program.
+/// Who stages what comes with the program, as events have it.
 pub(super) const SHIPPED_BY: &str = "heplake";
 
 impl Entry {
     /// Whether it came with the program.
     #[must_use]
     pub fn is_shipped(&self) -> bool {
-        self.staged_by == SHIPPED_BY
+        self.shipped
     }
 }
 

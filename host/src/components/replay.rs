@@ -5,10 +5,10 @@ use crate::{
     pipeline::Pipeline,
     rows::{PlanError, TableRows, Values},
 };
-use heplake_format::{ColumnType, TableName};
+use heplake_format::{ColumnType, ComponentDigest, TableName};
 use nix::time::{ClockId, clock_gettime};
 use serde_json::Value;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Rounds that are timed, in turns; the quickest counts.
 const ROUNDS: usize = 5;
@@ -20,6 +20,8 @@ const SEED: u64 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RenderedRow {
     pub(super) table: TableName,
+    /// The components that it is of.
+    pub(super) made_by: Arc<[ComponentDigest]>,
     pub(super) values: BTreeMap<String, String>,
 }
 
@@ -163,8 +165,11 @@ fn render(rows: &TableRows<'_>, packets: &mut [Vec<RenderedRow>]) {
     }
     for (index, values) in rendered.into_iter().enumerate() {
         if let Some(packet) = packets.get_mut(rows.packet(index)) {
-            let table = table.name.clone();
-            packet.push(RenderedRow { table, values });
+            packet.push(RenderedRow {
+                table: table.name.clone(),
+                made_by: rows.made_by.clone(),
+                values,
+            });
         }
     }
 }

@@ -1,9 +1,13 @@
 //! What a validation found.
 
-use super::replay::{RenderedRow, Replayed};
+use super::{
+    replay::{RenderedRow, Replayed},
+    validation::Changed,
+};
 use crate::configuration::Thresholds;
 use heplake_format::TableName;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Longest value that a report quotes, in bytes.
 const QUOTED_BYTES_MAX: usize = 512;
@@ -17,11 +21,19 @@ pub struct Report {
     pub against: Vec<String>,
     /// Golden packets.
     pub packets: u64,
+    /// Those of them that came to the new components, or to those in whose place they come:
+    /// what they do is measured by these.
+    #[serde(default)]
+    pub packets_reached: u64,
+    /// Whether there are any in whose place they come.
+    #[serde(default)]
+    pub replaces: bool,
     /// Rows that are the same.
     pub rows_same: u64,
     /// Rows that are not: other values, another table, or none.
     pub rows_different: u64,
-    /// Rows of `hep_rejected` in whose place others would come: what a correction is for.
+    /// Rows of `hep_rejected` in whose place others would come, and payloads that nothing reads
+    /// now: what a correction, and a new parser, is for.
     #[serde(default)]
     pub rows_rescued: u64,
     /// The first of those that differ, field by field.
@@ -31,7 +43,10 @@ pub struct Report {
     pub rejected_active: u64,
     /// Packets and payloads that would be.
     pub rejected_candidate: u64,
-    /// Faults on golden packets.
+    /// Faults on golden packets now.
+    #[serde(default)]
+    pub faults_active: u64,
+    /// Faults then.
     pub faults: u64,
     /// Time for a packet now, in the whole pipeline before files, ns.
     pub ns_per_packet_active: f64,
@@ -82,24 +97,33 @@ impl Report {
         self.objections.is_empty() && self.impediments.is_empty()
     }
 
-    /// Compares rows. A field that only the candidate's tables have a column for is no
-    /// difference.
-    pub(super) fn compare(&mut self, active: &Replayed, candidate: &Replayed, new: &[String]) {
+    /// Compares rows. To fill a column that only the candidate's tables have is no difference.
+    pub(super) fn compare(&mut self, active: &Replayed, candidate: &Replayed, changed: &Changed) {
         self.packets = active.rows.len() as u64;
+        self.replaces = changed.replaces;
         self.rejected_active = active.rejected;
         self.rejected_candidate = candidate.rejected;
+        self.faults_active = active.faults;
         self.faults = candidate.faults;
         self.memory_bytes_active = active.memory_bytes;
         self.memory_bytes_candidate = candidate.memory_bytes;
+        let reached = |rows: &[RenderedRow]| {
+            let mut made_by = rows.iter().flat_map(|row| row.made_by.iter());
+            made_by.any(|component| changed.components.contains(component))
+        };
         for (packet, (now, then)) in active.rows.iter().zip(&candidate.rows).enumerate() {
+            if reached(now) || reached(then) {
+                self.packets_reached += 1;
+            }
             for place in 0..now.len().max(then.len()) {
                 let (now, then) = (now.get(place), then.get(place));
                 let is_rejected = |row: &RenderedRow| row.table == TableName::rejected();
-                match difference(packet as u64, now, then, new) {
+                // Without one before it nothing else can have read what it reads.
+                let rescued = now.is_some_and(|now| is_rejected(now) || !changed.replaces)
+                    && !then.is_some_and(is_rejected);
+                match difference(packet as u64, now, then, &changed.columns) {
                     None => self.rows_same += 1,
-                    Some(_) if now.is_some_and(is_rejected) && !then.is_some_and(is_rejected) => {
-                        self.rows_rescued += 1;
-                    }
+                    Some(_) if rescued => self.rows_rescued += 1,
                     Some(difference) => {
                         self.rows_different += 1;
                         self.first_difference.get_or_insert(difference);
@@ -111,34 +135,44 @@ impl Report {
 
     /// Holds what was found against the thresholds.
     pub(super) fn judge(&mut self, thresholds: &Thresholds) {
-        let packets = self.packets.max(1) as f64;
-        let rows = self.rows_same + self.rows_different + self.rows_rescued;
-        let rows = rows.max(1) as f64;
-        let share = self.rows_different as f64 / rows;
+        let reached = self.packets_reached.max(1) as f64;
         let mut object = |wrong: bool, text: String| {
             if wrong {
                 self.objections.push(text);
             }
         };
         object(
-            share > thresholds.rows_different_max,
+            self.replaces && self.packets_reached == 0,
             format!(
-                "{} of {rows} rows differ, more than {}",
+                "none of {} golden packets came to it, so that nothing is known of it: let some of its traffic pass first",
+                self.packets
+            ),
+        );
+        object(
+            self.rows_different as f64 / reached > thresholds.rows_different_max,
+            format!(
+                "{} rows of {reached} packets that came to it differ, more than {}",
                 self.rows_different,
                 percent(thresholds.rows_different_max)
             ),
         );
         let more = self.rejected_candidate.saturating_sub(self.rejected_active);
         object(
-            more as f64 / packets > thresholds.rejected_more_max,
+            more as f64 / reached > thresholds.rejected_more_max,
             format!(
-                "{more} of {packets} packets more are rejected, more than {}",
+                "{more} of {reached} packets more are rejected, more than {}",
                 percent(thresholds.rejected_more_max)
             ),
         );
         object(
-            self.faults > 0,
-            format!("it faults on golden packets ({} times)", self.faults),
+            self.faults > self.faults_active,
+            match self.faults_active {
+                0 => format!("it faults on golden packets ({} times)", self.faults),
+                active => format!(
+                    "it faults on golden packets {} times, and what serves {active} times",
+                    self.faults
+                ),
+            },
         );
         let slower = self.ns_per_packet_candidate / self.ns_per_packet_active.max(1.0);
         object(
@@ -159,7 +193,7 @@ fn difference(
     packet: u64,
     now: Option<&RenderedRow>,
     then: Option<&RenderedRow>,
-    new: &[String],
+    new: &BTreeSet<(TableName, String)>,
 ) -> Option<Difference> {
     let mut fields = Vec::new();
     if let (Some(now), Some(then)) = (now, then) {
@@ -169,8 +203,7 @@ fn difference(
         names.dedup();
         for name in names {
             let (a, b) = (now.values.get(name), then.values.get(name));
-            let column = format!("{}.{name} ", then.table);
-            let is_new = new.iter().any(|added| added.starts_with(&column));
+            let is_new = new.contains(&(then.table.clone(), name.clone()));
             if a != b && !is_new {
                 fields.push(FieldDifference {
                     field: name.clone(),
@@ -203,13 +236,31 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use heplake_format::ComponentDigest;
     use std::collections::BTreeMap;
 
     fn row(table: &str, values: &[(&str, &str)]) -> RenderedRow {
         let value = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
         RenderedRow {
             table: table.parse().unwrap(),
+            made_by: [component("gauges")].into(),
             values: values.iter().map(value).collect::<BTreeMap<_, _>>(),
+        }
+    }
+
+    fn component(name: &str) -> ComponentDigest {
+        ComponentDigest {
+            name: name.into(),
+            version: "1.0.0".into(),
+            digest: name.into(),
+        }
+    }
+
+    fn changed() -> Changed {
+        Changed {
+            columns: [("a".parse().unwrap(), "new".into())].into(),
+            components: vec![component("gauges")],
+            replaces: true,
         }
     }
 
@@ -241,12 +292,9 @@ mod tests {
             vec![],
         ];
         let mut report = Report::default();
-        report.compare(
-            &replayed(now, 0),
-            &replayed(then, 0),
-            &["a.new VARCHAR".into()],
-        );
+        report.compare(&replayed(now, 0), &replayed(then, 0), &changed());
         assert_eq!((report.rows_same, report.rows_different), (1, 2));
+        assert_eq!(report.packets_reached, 3);
         let first = report.first_difference.clone().unwrap();
         assert_eq!(first.packet, 1);
         let fields: Vec<_> = first
@@ -266,7 +314,10 @@ mod tests {
         );
         report.judge(&THRESHOLDS);
         assert!(!report.is_accepted());
-        assert!(report.objections[0].contains("2 of 3 rows"), "{report:?}");
+        assert!(
+            report.objections[0].contains("2 rows of 3 packets"),
+            "{report:?}"
+        );
     }
 
     #[test]
@@ -278,7 +329,7 @@ mod tests {
             (vec![vec![]], rows("a")),
         ] {
             let mut report = Report::default();
-            report.compare(&replayed(now, 0), &replayed(then, 0), &[]);
+            report.compare(&replayed(now, 0), &replayed(then, 0), &changed());
             assert_eq!(report.rows_different, 1);
         }
     }
@@ -290,7 +341,7 @@ mod tests {
         report.compare(
             &replayed(rows("hep_rejected"), 1),
             &replayed(rows("a"), 0),
-            &[],
+            &changed(),
         );
         assert_eq!((report.rows_rescued, report.rows_different), (1, 0));
         report.judge(&THRESHOLDS);
@@ -300,28 +351,74 @@ mod tests {
         report.compare(
             &replayed(rows("a"), 0),
             &replayed(rows("hep_rejected"), 1),
-            &[],
+            &changed(),
         );
         assert_eq!((report.rows_rescued, report.rows_different), (0, 1));
     }
 
     #[test]
+    fn what_is_new_takes_nothing_away_and_what_nothing_came_to_is_not_known() {
+        let rows = |table: &str| vec![vec![row(table, &[("x", "1")])]];
+        let compared = |changed: &Changed| {
+            let mut report = Report::default();
+            report.compare(&replayed(rows("a"), 0), &replayed(rows("b"), 0), changed);
+            report.judge(&THRESHOLDS);
+            report
+        };
+        // Payloads that nothing has read so far.
+        let replaces = false;
+        let report = compared(&Changed {
+            replaces,
+            ..changed()
+        });
+        assert_eq!((report.rows_rescued, report.rows_different), (1, 0));
+        assert!(report.is_accepted(), "{report:?}");
+        // None of its packets are golden.
+        let others = vec![component("radio")];
+        let report = compared(&Changed {
+            components: others.clone(),
+            ..changed()
+        });
+        assert_eq!(report.packets_reached, 0);
+        assert!(
+            report.objections[0].contains("none of 1 golden"),
+            "{report:?}"
+        );
+        let report = compared(&Changed {
+            components: others,
+            replaces,
+            ..changed()
+        });
+        assert!(report.is_accepted(), "{report:?}");
+    }
+
+    #[test]
     fn each_threshold_objects_for_itself() {
         let fine = Report {
-            packets: 100,
+            packets: 1000,
+            packets_reached: 100,
+            replaces: true,
             rows_same: 100,
             ns_per_packet_active: 100.0,
             ns_per_packet_candidate: 100.0,
             ..Report::default()
         };
-        let cases: [(Report, &str); 5] = [
+        let cases: [(Report, &str); 6] = [
             (fine.clone(), ""),
             (
                 Report {
-                    rows_different: 101,
+                    faults: 2,
+                    faults_active: 2,
                     ..fine.clone()
                 },
-                "rows differ",
+                "",
+            ),
+            (
+                Report {
+                    rows_different: 51,
+                    ..fine.clone()
+                },
+                "differ, more",
             ),
             (
                 Report {

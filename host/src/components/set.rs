@@ -50,12 +50,12 @@ pub enum ComponentsError {
         parser: String,
     },
     /// A section of the configuration that no component has.
-    #[error("[components.{name}] configures no component: there are {known}")]
+    #[error("[components.{name}] configures no component: is [components.{meant}] meant?")]
     Unknown {
         /// The section.
         name: String,
-        /// The components.
-        known: String,
+        /// The component that was meant.
+        meant: String,
     },
 }
 

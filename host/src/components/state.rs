@@ -7,23 +7,25 @@ use std::collections::BTreeMap;
 /// Version of the document.
 pub(super) const STATE_FORMAT: u32 = 1;
 
+/// Activations that can be undone one after the other. Each keeps a component in the store.
+const CHANGES_MAX: usize = 16;
+
 /// The versions of one name, by digest.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
     /// The one that serves; none if it was taken out.
     pub active: Option<String>,
-    /// The one that served before, and is gone back to.
+    /// The one that is gone back to.
     pub previous: Option<String>,
     /// The one that was staged last and does not serve yet.
     pub staged: Option<String>,
-    /// The last one that was cut off or failed as a canary: it is never gone back to by itself.
+    /// The last one that was cut off or failed as a canary: it never serves again by itself.
     #[serde(default)]
     pub failed: Option<String>,
 }
 
 impl Slot {
-    /// Whether a digest is one of these.
-    pub(super) fn names(&self, digest: &str) -> bool {
+    fn names(&self, digest: &str) -> bool {
         [&self.active, &self.previous, &self.staged]
             .into_iter()
             .flatten()
@@ -38,9 +40,28 @@ pub(super) struct State {
     pub(super) format: u32,
     /// By name.
     pub(super) slots: BTreeMap<String, Slot>,
+    /// What was activated and can be undone, the latest last.
+    #[serde(default)]
+    pub(super) changes: Vec<Change>,
+    /// What the program that ran last embedded, by name: another program's succeed them.
+    #[serde(default)]
+    pub(super) shipped: BTreeMap<String, String>,
     /// All tables that components have ever declared here, with all their columns: a column
     /// keeps its type for good, since the lake has rows with it.
     pub(super) tables: Vec<Table>,
+}
+
+/// Versions that took the place of others together, and go back together: by name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Change(BTreeMap<String, Step>);
+
+/// What became of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Step {
+    /// What served before, if anything did.
+    from: Option<String>,
+    /// What served from then on.
+    to: String,
 }
 
 /// A column that is to have another type than it has had.
@@ -62,6 +83,94 @@ pub struct ChangedColumn {
 }
 
 impl State {
+    /// Whether a digest serves, waits, or may be gone back to.
+    pub(super) fn names(&self, digest: &str) -> bool {
+        let steps = self.changes.iter().flat_map(|change| change.0.values());
+        self.slots.values().any(|slot| slot.names(digest))
+            || steps
+                .filter_map(|step| step.from.as_ref())
+                .any(|from| from == digest)
+    }
+
+    /// The digests of these names and digests serve from now on.
+    pub(super) fn activate(&mut self, versions: &[(String, String)]) {
+        let mut change = Change::default();
+        for (name, digest) in versions {
+            let slot = self.slots.entry(name.clone()).or_default();
+            // Whoever activates it again means it.
+            slot.failed.take_if(|failed| failed == digest);
+            slot.staged.take_if(|staged| staged == digest);
+            if slot.active.as_ref() != Some(digest) {
+                let from = slot.active.replace(digest.clone());
+                let to = digest.clone();
+                change.0.insert(name.clone(), Step { from, to });
+            }
+        }
+        if !change.0.is_empty() {
+            self.changes.push(change);
+        }
+        let too_many = self.changes.len().saturating_sub(CHANGES_MAX);
+        self.changes.drain(..too_many);
+        self.derive_previous();
+    }
+
+    /// What would serve if the last activation of a name was undone: of each name that was
+    /// activated together with it and still serves, the digest before; none if nothing was.
+    /// Nothing if there is no activation to undo.
+    pub(super) fn before(&self, name: &str) -> Option<BTreeMap<String, Option<String>>> {
+        let change = &self.changes[self.last_change(name)?];
+        let serves = |name: &String, step: &Step| {
+            let slot = self.slots.get(name);
+            slot.is_some_and(|slot| slot.active.as_ref() == Some(&step.to))
+        };
+        let steps = change.0.iter().filter(|(name, step)| serves(name, step));
+        Some(
+            steps
+                .map(|(name, step)| (name.clone(), step.from.clone()))
+                .collect(),
+        )
+    }
+
+    /// Undoes the last activation of a name, of which `before` told what it comes to. What goes
+    /// waits from then on; that of the name that failed is noted as such.
+    pub(super) fn undo(
+        &mut self,
+        name: &str,
+        before: &BTreeMap<String, Option<String>>,
+        failed: Option<&str>,
+    ) {
+        if let Some(place) = self.last_change(name) {
+            self.changes.remove(place);
+        }
+        for (name, from) in before {
+            let slot = self.slots.entry(name.clone()).or_default();
+            let gone = std::mem::replace(&mut slot.active, from.clone());
+            if failed == Some(name) {
+                slot.failed = gone;
+            } else if slot.staged.is_none() {
+                slot.staged = gone;
+            }
+        }
+        self.derive_previous();
+    }
+
+    fn last_change(&self, name: &str) -> Option<usize> {
+        let active = self.slots.get(name)?.active.as_ref()?;
+        let is_its = |change: &Change| change.0.get(name).is_some_and(|step| &step.to == active);
+        self.changes.iter().rposition(is_its)
+    }
+
+    fn derive_previous(&mut self) {
+        let names: Vec<String> = self.slots.keys().cloned().collect();
+        for name in names {
+            let before = self.before(&name);
+            let previous = before.and_then(|before| before.get(&name).cloned().flatten());
+            if let Some(slot) = self.slots.get_mut(&name) {
+                slot.previous = previous;
+            }
+        }
+    }
+
     /// Columns that these tables would add, as `table.column TYPE`.
     ///
     /// # Errors
@@ -133,6 +242,89 @@ mod tests {
             name: name.parse().unwrap(),
             columns: columns.iter().map(column).collect(),
         }
+    }
+
+    fn activate(state: &mut State, versions: &[(&str, &str)]) {
+        let owned = |(name, digest): &(&str, &str)| ((*name).into(), (*digest).into());
+        let versions: Vec<(String, String)> = versions.iter().map(owned).collect();
+        state.activate(&versions);
+    }
+
+    fn undo(state: &mut State, name: &str, failed: bool) {
+        let before = state.before(name).unwrap_or_default();
+        state.undo(name, &before, failed.then_some(name));
+    }
+
+    fn active<'a>(state: &'a State, name: &str) -> Option<&'a str> {
+        state.slots.get(name)?.active.as_deref()
+    }
+
+    #[test]
+    fn activations_are_undone_one_after_the_other() {
+        let mut state = State::default();
+        for digest in ["s0", "s1", "s2"] {
+            activate(&mut state, &[("sip", digest)]);
+        }
+        // Activating what serves is no change.
+        activate(&mut state, &[("sip", "s2")]);
+        assert_eq!(state.slots["sip"].previous.as_deref(), Some("s1"));
+        undo(&mut state, "sip", true);
+        assert_eq!(active(&state, "sip"), Some("s1"));
+        assert_eq!(state.slots["sip"].failed.as_deref(), Some("s2"));
+        assert_eq!(state.slots["sip"].previous.as_deref(), Some("s0"));
+        undo(&mut state, "sip", false);
+        assert_eq!(active(&state, "sip"), Some("s0"));
+        assert_eq!(state.slots["sip"].staged.as_deref(), Some("s1"));
+        undo(&mut state, "sip", false);
+        assert_eq!(active(&state, "sip"), None);
+        undo(&mut state, "sip", false);
+        assert_eq!(state.before("sip"), None);
+        // Activated again by somebody who means it.
+        activate(&mut state, &[("sip", "s2")]);
+        assert_eq!(state.slots["sip"].failed, None);
+    }
+
+    #[test]
+    fn what_was_activated_together_goes_back_together() {
+        let mut state = State::default();
+        activate(&mut state, &[("sip", "s0")]);
+        activate(&mut state, &[("router", "r0")]);
+        activate(&mut state, &[("sip", "s1"), ("router", "r1")]);
+        // Of something else, in between.
+        activate(&mut state, &[("gauges", "g0")]);
+        let restarted: State =
+            serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+        assert_eq!(restarted, state);
+        let mut alone = state.clone();
+        undo(&mut state, "router", false);
+        assert_eq!(
+            (active(&state, "sip"), active(&state, "router")),
+            (Some("s0"), Some("r0"))
+        );
+        assert_eq!(active(&state, "gauges"), Some("g0"));
+        // A router that was replaced since by itself stays.
+        activate(&mut alone, &[("router", "r2")]);
+        undo(&mut alone, "sip", false);
+        assert_eq!(
+            (active(&alone, "sip"), active(&alone, "router")),
+            (Some("s0"), Some("r2"))
+        );
+    }
+
+    #[test]
+    fn what_can_be_gone_back_to_is_bounded_and_named() {
+        let mut state = State::default();
+        for number in 0..CHANGES_MAX + 10 {
+            activate(&mut state, &[("sip", &format!("s{number}"))]);
+        }
+        assert_eq!(state.changes.len(), CHANGES_MAX);
+        assert!(!state.names("s8"));
+        assert!(state.names("s9") && state.names("s25"));
+        for _ in 0..CHANGES_MAX {
+            undo(&mut state, "sip", false);
+        }
+        assert_eq!(active(&state, "sip"), Some("s9"));
+        assert_eq!(state.before("sip"), None);
     }
 
     #[test]

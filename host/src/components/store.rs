@@ -13,7 +13,7 @@
 //! in it is trusted.
 
 use super::{
-    entry::{Code, Entry, SHIPPED_BY},
+    entry::{Code, Entry},
     history::{EVENTS_MAX, Event},
     state::{STATE_FORMAT, State},
 };
@@ -243,7 +243,10 @@ impl ComponentStore {
 
     /// Removes what has not been used for longest. What cannot be removed stays.
     fn tidy(&mut self) {
-        let used = |digest: &str| self.state.slots.values().any(|slot| slot.names(digest));
+        let used = |digest: &str| {
+            let mut shipped = self.state.shipped.values();
+            self.state.names(digest) || shipped.any(|shipped| shipped == digest)
+        };
         let mut unused: Vec<(u64, String)> = self
             .entries
             .values()
@@ -335,7 +338,7 @@ impl ComponentStore {
 
     /// The shipped component of a name that was put into the store last.
     pub(super) fn shipped(&self, name: &str) -> Option<&Entry> {
-        let shipped = |entry: &&Entry| entry.name == name && entry.staged_by == SHIPPED_BY;
+        let shipped = |entry: &&Entry| entry.name == name && entry.is_shipped();
         let entries = self.entries.values().filter(shipped);
         entries.max_by_key(|entry| entry.staged_us)
     }

@@ -2,6 +2,8 @@
 
 use super::{ComponentSet, PipelineOptions, Report, corpus::Corpus, replay::Trial, state::State};
 use crate::configuration::Thresholds;
+use heplake_format::{Column, ComponentDigest, TableName};
+use std::collections::BTreeSet;
 
 /// What a candidate is held against.
 pub(super) struct Validation<'a> {
@@ -46,19 +48,57 @@ impl Validation<'_> {
                 return report;
             }
         }
-        // The active set serves: it makes a pipeline. Were it not so, there would be nothing
-        // to be worse than.
-        let Ok(mut active) = Trial::new(self.active, self.options) else {
-            return report;
+        let mut active = match Trial::new(self.active, self.options) {
+            Ok(trial) => trial,
+            Err(error) => {
+                let what = "what serves could not be tried beside it, try again";
+                report.impediments.push(format!("{what}: {error}"));
+                return report;
+            }
         };
         let (now, then) = (active.replay(self.corpus), candidate.replay(self.corpus));
-        let new_columns = report.new_columns.clone();
-        report.compare(&now, &then, &new_columns);
+        report.compare(&now, &then, &self.changed(&active, &candidate));
         [report.ns_per_packet_active, report.ns_per_packet_candidate] =
             Trial::ns_per_packet([&mut active, &mut candidate], self.corpus);
         report.judge(self.thresholds);
         report
     }
+
+    /// What the candidate changes.
+    fn changed(&self, active: &Trial, candidate: &Trial) -> Changed {
+        let new = self.candidate.versions().filter(|version| {
+            let active = self.active.get(&version.named().name);
+            active.is_none_or(|active| active.named() != version.named())
+        });
+        let new: Vec<ComponentDigest> = new.map(|version| version.named().clone()).collect();
+        let old = new.iter().filter_map(|new| self.active.get(&new.name));
+        let old: Vec<ComponentDigest> = old.map(|version| version.named().clone()).collect();
+        let columns = |trial: &Trial| -> BTreeSet<(TableName, String)> {
+            let tables = trial.pipeline().tables();
+            let columns = tables.flat_map(|table| {
+                let name = |column: &Column| (table.name.clone(), column.name.to_string());
+                table.columns.iter().map(name).collect::<Vec<_>>()
+            });
+            columns.collect()
+        };
+        let (now, then) = (columns(active), columns(candidate));
+        Changed {
+            columns: then.difference(&now).cloned().collect(),
+            replaces: !old.is_empty(),
+            components: new.into_iter().chain(old).collect(),
+        }
+    }
+}
+
+/// What is different about a candidate.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
+    /// Columns that only its tables have: to fill them is no difference.
+    pub(super) columns: BTreeSet<(TableName, String)>,
+    /// Its new components, and those in whose place they come.
+    pub(super) components: Vec<ComponentDigest>,
+    /// Whether they come in the place of others.
+    pub(super) replaces: bool,
 }
 
 /// The digests of a set, sorted: what a report was held against.

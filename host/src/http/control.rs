@@ -291,6 +291,8 @@ async fn activate(
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RollBackRequest {
+    /// The digest that is to go, or its start.
+    from: Option<String>,
     by: Option<String>,
 }
 
@@ -302,8 +304,15 @@ async fn roll_back(
 ) -> Result<Response, ApiError> {
     let request: RollBackRequest = json_body(&headers, body)?;
     let by = request.by.unwrap_or_else(|| BY.into());
-    api.ask(move |control| Ok(answer(control.roll_back(&name, &by)?)))
-        .await
+    let from = request.from;
+    api.ask(move |control| {
+        Ok(answer(control.roll_back_from(
+            &name,
+            from.as_deref(),
+            &by,
+        )?))
+    })
+    .await
 }
 
 fn answer(activated: Activated) -> Response {
@@ -403,9 +412,9 @@ impl From<ControlError> for ApiError {
             ControlError::Refused(_) | ControlError::World { .. } => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "refused")
             }
-            ControlError::Signature(_) | ControlError::Unsigned => {
-                (StatusCode::FORBIDDEN, "untrusted")
-            }
+            ControlError::Signature(_)
+            | ControlError::Unsigned
+            | ControlError::Untrusted { .. } => (StatusCode::FORBIDDEN, "untrusted"),
             ControlError::Unknown(_) => (StatusCode::NOT_FOUND, "unknown"),
             ControlError::Ambiguous(_) | ControlError::Twice(_) => {
                 (StatusCode::BAD_REQUEST, "ambiguous")
@@ -413,6 +422,9 @@ impl From<ControlError> for ApiError {
             ControlError::Impeded(_) => (StatusCode::CONFLICT, "impeded"),
             ControlError::Objected(_) => (StatusCode::CONFLICT, "objected"),
             ControlError::CanaryFailed { .. } => (StatusCode::CONFLICT, "canary_failed"),
+            ControlError::Interrupted => (StatusCode::CONFLICT, "interrupted"),
+            ControlError::Changed => (StatusCode::CONFLICT, "changed"),
+            ControlError::NotActive { .. } => (StatusCode::CONFLICT, "not_active"),
             ControlError::NothingBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
             ControlError::WorkerStuck(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_stuck"),
             ControlError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),

@@ -8,5 +8,6 @@ mod components;
 mod golden;
 mod plain_duckdb;
 mod poison;
+mod rollback;
 mod site;
 mod swaps;

@@ -29,7 +29,7 @@ use std::{
 /// Messages of a write: little enough that swaps fall between them.
 const WRITE: usize = 64;
 
-fn stage(control: &Control, bytes: Vec<u8>) -> Entry {
+pub(crate) fn stage(control: &Control, bytes: Vec<u8>) -> Entry {
     let by = "test".into();
     control
         .stage(Stage {
@@ -40,7 +40,11 @@ fn stage(control: &Control, bytes: Vec<u8>) -> Entry {
         .unwrap()
 }
 
-fn activate(control: &Control, digests: &[&str], force: bool) -> Result<Activated, ControlError> {
+pub(crate) fn activate(
+    control: &Control,
+    digests: &[&str],
+    force: bool,
+) -> Result<Activated, ControlError> {
     control.activate(&Activate {
         digests: digests.iter().map(|digest| (*digest).into()).collect(),
         force,
@@ -48,15 +52,15 @@ fn activate(control: &Control, digests: &[&str], force: bool) -> Result<Activate
     })
 }
 
-fn bytes(name: &str) -> &'static [u8] {
+pub(crate) fn bytes(name: &str) -> &'static [u8] {
     shipped(name).unwrap().bytes
 }
 
-fn active(control: &Control, name: &str) -> Option<String> {
+pub(crate) fn active(control: &Control, name: &str) -> Option<String> {
     control.list().0[name].active.clone()
 }
 
-fn events(control: &Control, event: &str) -> usize {
+pub(crate) fn events(control: &Control, event: &str) -> usize {
     let history = control.history();
     history.iter().filter(|one| one.event == event).count()
 }
@@ -180,13 +184,13 @@ fn first_value(lake: &Lake, sql: &str) -> String {
         .to_owned()
 }
 
-fn send(site: &Site, packets: &[Vec<u8>]) {
+pub(crate) fn send(site: &Site, packets: &[Vec<u8>]) {
     let mut connection = TcpStream::connect(site.tcp_address()).unwrap();
     connection.write_all(&packets.concat()).unwrap();
 }
 
 /// Waits until something is so, which it must be soon.
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let mut looks = 0;
     while !is_so() {
         looks += 1;
@@ -196,7 +200,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Messages of SIP, each of which traps the parser of [`poison`].
-fn bad_messages(count: usize) -> Vec<Vec<u8>> {
+pub(crate) fn bad_messages(count: usize) -> Vec<Vec<u8>> {
     let mut batch = Traffic::new(5, now_us()).batch(count);
     let mut random = fastrand::Rng::with_seed(5);
     assert_eq!(poison::poison(&mut batch, 1, &mut random), count);
@@ -252,10 +256,11 @@ fn a_component_that_faults_too_often_is_replaced_by_the_one_before_or_cut_off() 
 }
 
 /// A parser of another language, without a router; see its README.
-const GRAPHITE: &[u8] = include_bytes!("../../../components/examples/c-graphite/graphite.wasm");
+pub(crate) const GRAPHITE: &[u8] =
+    include_bytes!("../../../components/examples/c-graphite/graphite.wasm");
 const GRAPHITE_TYPE: u8 = 201;
 
-fn metric(text: &str) -> Vec<u8> {
+pub(crate) fn metric(text: &str) -> Vec<u8> {
     let (source, target) = (([10, 0, 0, 1], 2003), ([10, 0, 0, 2], 2003));
     hep3(source, target, now_us(), GRAPHITE_TYPE, 1, text.as_bytes())
 }

@@ -11,6 +11,7 @@ fn entry(bytes: &[u8], name: &str, staged_us: u64) -> Entry {
         size_bytes: bytes.len() as u64,
         staged_us,
         staged_by: "ann".into(),
+        shipped: false,
         signed_by: None,
         description: json!({ "name": name }),
         report: None,

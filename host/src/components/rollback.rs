@@ -1,0 +1,244 @@
+//! The way back: to what served before, by order or since a component was cut off.
+
+use super::{
+    ComponentSet, Event, Version,
+    activation::{Activated, Changing, pause_us},
+    control::{Control, ControlError, lock, tell_serves},
+    validation::digests,
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// How long after a failed way back from what was cut off it is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// A digest for each name, or nothing.
+type Digests = BTreeMap<String, Option<String>>;
+
+impl Control {
+    /// Goes back to the version of a name that served before, and with it to those of what
+    /// was activated together with it. What had none before is taken out. A canary that is
+    /// being watched is taken back first, and if it is of this name, that is all.
+    ///
+    /// # Errors
+    /// When there was none before, or it cannot serve any more.
+    pub fn roll_back(&self, name: &str, by: &str) -> Result<Activated, ControlError> {
+        self.roll_back_from(name, None, by)
+    }
+
+    /// The same if the active version of the name is the one whose digest starts so: an order
+    /// that comes twice, or late, does not go further back than was meant.
+    ///
+    /// # Errors
+    /// When another is active, and as above.
+    pub fn roll_back_from(
+        &self,
+        name: &str,
+        from: Option<&str>,
+        by: &str,
+    ) -> Result<Activated, ControlError> {
+        let tried = lock(&self.trying).clone();
+        let tried = tried.into_iter().find(|(trying, _)| trying == name);
+        let mut changing = self.change_at_once();
+        let active = self.serving();
+        let active = active
+            .get(name)
+            .map(|version| version.named().digest.clone());
+        if tried.is_some_and(|(_, digest)| active.as_ref() != Some(&digest)) {
+            return Ok(Activated {
+                changed: vec![(name.into(), active)],
+                ..Activated::default()
+            });
+        }
+        if let Some(from) = from
+            && active
+                .as_ref()
+                .is_none_or(|active| !active.starts_with(from))
+        {
+            return Err(ControlError::NotActive {
+                name: name.into(),
+                from: from.into(),
+                active: active.unwrap_or_else(|| "nothing".into()),
+            });
+        }
+        self.go_back(&mut changing, name, by, None)
+    }
+
+    /// Waits for whoever changes what serves, but for no canary.
+    fn change_at_once(&self) -> std::sync::MutexGuard<'_, Changing> {
+        self.urgent.fetch_add(1, Ordering::AcqRel);
+        let changing = lock(&self.changing);
+        self.urgent.fetch_sub(1, Ordering::AcqRel);
+        changing
+    }
+
+    /// What a rollback of a name comes to.
+    fn before(&self, name: &str) -> Result<Digests, ControlError> {
+        let store = self.store();
+        let state = store.state();
+        if let Some(before) = state.before(name) {
+            return Ok(before);
+        }
+        let slot = state.slots.get(name);
+        let slot = slot.ok_or_else(|| ControlError::Unknown(name.into()))?;
+        // So long ago that it is forgotten: what came with the program is there still.
+        match store.shipped(name) {
+            Some(shipped) if slot.active.as_ref() != Some(&shipped.digest) => {
+                Ok(BTreeMap::from([(
+                    name.into(),
+                    Some(shipped.digest.clone()),
+                )]))
+            }
+            _ => Err(ControlError::NothingBefore(name.into())),
+        }
+    }
+
+    /// `failed` says why, if it is since the version that serves was cut off.
+    fn go_back(
+        &self,
+        changing: &mut Changing,
+        name: &str,
+        by: &str,
+        failed: Option<&str>,
+    ) -> Result<Activated, ControlError> {
+        let started = Instant::now();
+        if changing.detached {
+            return Err(ControlError::Stopping);
+        }
+        let before = self.before(name)?;
+        let active = self.serving();
+        let (set, pipelines) = match self.warm(changing, &active, &before) {
+            Some(warm) => warm,
+            None => {
+                let mut set = active.clone();
+                for (name, digest) in &before {
+                    set = match digest {
+                        Some(digest) => set.with(Arc::new(self.load(digest)?)),
+                        None => set.without(name),
+                    };
+                }
+                let pipelines = self.pipelines(&set, changing.workers.len(), true)?;
+                (set, pipelines)
+            }
+        };
+        let places: Vec<usize> = (0..changing.workers.len()).collect();
+        let exchanged = changing.workers.exchange(&places, pipelines)?;
+        // What workers have now is what serves, whatever they had.
+        changing.workers.take_settled();
+        changing.told.clear();
+        *lock(&self.serving) = set.clone();
+        let mut activated = Activated {
+            pauses_us: exchanged.iter().map(pause_us).collect(),
+            elapsed_ms: started.elapsed().as_secs_f64() * 1000.0,
+            ..Activated::default()
+        };
+        drop(exchanged);
+
+        let failed_name = failed.map(|_| name);
+        let written = self
+            .store()
+            .change(|state| state.undo(name, &before, failed_name));
+        // Whoever goes back needs it now: a full disk is no reason to go on with what is bad.
+        activated.warning = written.err().map(|error| {
+            tracing::error!(%error, name, "a rollback could not be written down: a restart would undo it");
+            format!("it could not be written down, so that a restart would undo it: {error}")
+        });
+        for (name, digest) in before {
+            if let Some(gone) = active.get(&name) {
+                tell_serves(gone, false);
+            }
+            if let Some(version) = set.get(&name) {
+                tell_serves(version, true);
+            }
+            let event = match &digest {
+                Some(digest) => self.event("rolled_back", &name, digest, by),
+                None => {
+                    let gone = active.get(&name).map(|gone| gone.named().digest.as_str());
+                    self.event("taken_out", &name, gone.unwrap_or_default(), by)
+                }
+            };
+            let reason = failed.unwrap_or_default().to_owned();
+            self.store().record(Event { reason, ..event });
+            activated.changed.push((name, digest));
+        }
+        Ok(activated)
+    }
+
+    /// The pipelines of what served before, if they are those that are to serve now.
+    #[allow(
+        clippy::vec_box,
+        reason = "a worker is handed a pipeline as a box: it pauses for a pointer, not for a copy"
+    )]
+    fn warm(
+        &self,
+        changing: &mut Changing,
+        active: &ComponentSet,
+        before: &Digests,
+    ) -> Option<(ComponentSet, Vec<Box<crate::pipeline::Pipeline>>)> {
+        let unchanged = active.versions().filter(|version| {
+            let name = &version.named().name;
+            !before.contains_key(name)
+        });
+        let unchanged = unchanged.map(|version| version.named().digest.clone());
+        let mut wanted: Vec<String> = unchanged
+            .chain(before.values().flatten().cloned())
+            .collect();
+        wanted.sort();
+        let fits = |warm: &super::activation::Warm| {
+            digests(&warm.set) == wanted && warm.pipelines.len() == changing.workers.len()
+        };
+        if !changing.warm.as_ref().is_some_and(fits) {
+            return None;
+        }
+        let warm = changing.warm.take()?;
+        Some((warm.set, warm.pipelines))
+    }
+
+    /// Looks whether a component that serves was cut off, and goes back to the version before
+    /// it. Where there is none it stays cut off: its payloads are stored raw.
+    pub fn look_at_breakers(&self) {
+        let tripped = |version: &&Arc<Version>| version.breaker().is_tripped();
+        if self.serving().versions().find(tripped).is_none() {
+            return;
+        }
+        let mut changing = self.change_at_once();
+        loop {
+            let serving = self.serving();
+            let due = |version: &&Arc<Version>| {
+                let told = changing.told.get(&version.named().digest);
+                tripped(version) && told.is_none_or(|tried| tried.elapsed() >= RETRY_AFTER)
+            };
+            let Some(version) = serving.versions().find(due) else {
+                return;
+            };
+            let named = version.named();
+            let reason = format!("{} faults: it was cut off", version.breaker().faults());
+            let digest = named.digest.clone();
+            let is_new = changing.told.insert(digest, Instant::now()).is_none();
+            if is_new {
+                let event = self.event("breaker_tripped", &named.name, &named.digest, "breaker");
+                self.store().record(Event {
+                    reason: reason.clone(),
+                    ..event
+                });
+            }
+            let before = self.before(&named.name).ok();
+            let has_before =
+                before.is_some_and(|before| before.get(&named.name).is_some_and(Option::is_some));
+            if !has_before {
+                if is_new {
+                    tracing::error!(component = %named.name, "there is no version before it: its payloads are stored raw until another is activated");
+                }
+                continue;
+            }
+            // The one before may have been cut off itself: then it is next.
+            let back = self.go_back(&mut changing, &named.name, "breaker", Some(&reason));
+            if let Err(error) = back {
+                tracing::error!(component = %named.name, %error, "it could not be rolled back, and is tried again");
+            }
+        }
+    }
+}

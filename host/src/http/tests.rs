@@ -3,10 +3,15 @@ use super::{
     connection::ConnectionLimits,
     *,
 };
+use crate::{
+    components::Control,
+    configuration::{Configuration, ControlSettings, EdgeSettings, Machine},
+};
 use axum::{body::Body, routing::post};
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpStream},
+    path::Path,
     sync::Arc,
     thread,
     time::Duration,
@@ -197,4 +202,67 @@ fn a_body_is_bounded_in_bytes_and_time_and_must_be_whole() {
     let_go.notify_one();
     let answer = ask(address, &upload(8, "12345678"));
     assert!(answer.ends_with("8 bytes"), "{answer}");
+}
+
+#[test]
+fn every_error_of_the_control_api_is_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let machine = Machine {
+        directory: directory.path().into(),
+        host_name: "edge".into(),
+        processors: 1,
+    };
+    let text = format!("data_dir = {:?}\n", directory.path());
+    let configuration =
+        Configuration::parse(Path::new("heplake.toml"), &text, [], machine).unwrap();
+    let control = Control::open(&EdgeSettings::resolve(&configuration).unwrap()).unwrap();
+    let settings = ControlSettings::resolve(&configuration).unwrap().unwrap();
+    let routes = control_routes(Arc::new(control), &settings).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let address = serve_with(&runtime, routes, 8, PATIENCE);
+    for (line, header, status, code) in [
+        ("GET /nowhere", "", 404, "no_such_route"),
+        ("GET /api/v1/components/00000000", "", 404, "unknown"),
+        ("GET /api/v1/components/%ff", "", 400, "bad_request"),
+        ("DELETE /api/v1/components", "", 405, "wrong_method"),
+        ("POST /api/v1/components/history", "", 405, "wrong_method"),
+        ("POST /api/v1/components?no=1", "", 400, "bad_request"),
+        ("POST /api/v1/components?by=a&by=b", "", 400, "bad_request"),
+        ("POST /api/v1/components", "", 415, "wrong_content_type"),
+        (
+            "POST /api/v1/components",
+            "content-type: application/wasm\r\ncontent-length: 67108865\r\n",
+            413,
+            "body_too_large",
+        ),
+        (
+            "POST /api/v1/components/sip/rollback",
+            "content-type: application/json\r\ncontent-length: 1\r\n",
+            400,
+            "bad_request",
+        ),
+        (
+            "GET /api/v1/components",
+            "host: evil.example\r\n",
+            421,
+            "wrong_host",
+        ),
+    ] {
+        let host = match header.starts_with("host:") {
+            true => "",
+            false => "host: localhost\r\n",
+        };
+        let request = format!("{line} HTTP/1.1\r\n{host}{header}connection: close\r\n\r\n{{");
+        let answer = ask(address, &request);
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{line}: {answer}"
+        );
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(body["error"]["code"], code, "{line}: {body}");
+        assert!(body["error"]["message"].is_string(), "{line}: {body}");
+        // As RFC 9110, section 15.5.6 has it.
+        assert_eq!(head.contains("allow: "), status == 405, "{line}: {head}");
+    }
 }

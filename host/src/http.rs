@@ -2,41 +2,33 @@
 //!
 //! The lake puts its own routes in place of the edge's; how they are served is the same.
 
+mod body;
+mod connection;
 mod control;
+mod error;
 mod guard;
+#[cfg(test)]
+mod tests;
 
+pub use body::BodyLimits;
 pub use control::{SIGNATURE_HEADER, WASM, control_routes, read_token};
+pub use error::ApiError;
 pub use guard::{HostGuard, has_content_type};
 
 use crate::{process::Failure, telemetry::Metrics};
 use axum::{
     Json, Router,
     http::{StatusCode, header},
+    middleware,
     response::IntoResponse,
     routing::get,
-    serve::Listener,
 };
+use connection::{BoundedListener, ConnectionLimits, Idle};
 use heplake_format::EdgeName;
 use serde_json::json;
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Instant,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinHandle,
-};
+use std::{io, net::SocketAddr, time::Instant};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
-
-/// Connections at a time. Further ones wait in the kernel's queue; without a bound, whoever
-/// opens connections could use up the file descriptors that the data files need.
-const CONNECTIONS_MAX: usize = 256;
 
 /// Content type of Prometheus' text format.
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -128,86 +120,21 @@ pub fn spawn(
     if let Ok(address) = listener.local_addr() {
         tracing::info!(%address, what, "serving HTTP");
     }
-    let bounded = BoundedListener {
-        listener,
-        free: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-    };
-    let server =
-        axum::serve(bounded, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
-    Some(tokio::spawn(server.into_future()))
+    let limits = ConnectionLimits::default();
+    Some(tokio::spawn(serve(listener, routes, limits, stop.clone())))
 }
 
-/// Accepts a connection when one of [`CONNECTIONS_MAX`] places is free.
-struct BoundedListener {
+async fn serve(
     listener: TcpListener,
-    free: Arc<Semaphore>,
-}
-
-impl Listener for BoundedListener {
-    type Io = Connection;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // The semaphore is never closed: without a place there is none yet.
-        let place = Arc::clone(&self.free).acquire_owned().await.ok();
-        // axum's own implementation waits and tries again where accepting fails.
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
-        (
-            Connection {
-                stream,
-                _place: place,
-            },
-            peer,
-        )
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection that gives its place back when it is closed.
-struct Connection {
-    stream: TcpStream,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+    routes: Router,
+    limits: ConnectionLimits,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let routes = routes.layer(middleware::from_fn(connection::hold));
+    axum::serve(
+        BoundedListener::new(listener, limits),
+        routes.into_make_service_with_connect_info::<Idle>(),
+    )
+    .with_graceful_shutdown(stop.cancelled_owned())
+    .await
 }

@@ -21,17 +21,17 @@ use crate::{
 };
 use axum::{
     Extension, Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, State, rejection::BytesRejection},
+    body::Body,
+    extract::{Path, State, rejection::PathRejection},
     http::{HeaderMap, StatusCode, Uri, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use error::ApiError;
+use error::{ApiError, no_such_call};
 use format::Format;
 use heplake_host::{
-    http::{EdgeState, HostGuard, render as render_metrics},
+    http::{BodyLimits, EdgeState, HostGuard, render as render_metrics},
     telemetry::Metrics,
 };
 use parameters::{CallParameters, Parameters, SqlRequest};
@@ -89,9 +89,11 @@ impl Api {
         &self,
         work: impl FnOnce(&Lake) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let place = Arc::clone(&self.free)
-            .try_acquire_owned()
-            .map_err(|_| ApiError::too_many_requests(REQUESTS_AT_ONCE))?;
+        let place = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+            ApiError::busy(&format!(
+                "{REQUESTS_AT_ONCE} requests are running or waiting"
+            ))
+        })?;
         let lake = Arc::clone(&self.lake);
         let done = spawn_blocking(move || {
             let _place = place;
@@ -109,15 +111,16 @@ pub fn routes(api: Api, guard: HostGuard) -> Router {
         .route("/api/v1/sql", post(sql))
         .route("/api/v1/search", get(search))
         .route("/api/v1/calls/{*session_id}", get(call))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn(guard::check_host))
         .layer(Extension(guard));
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(metrics))
         .merge(guarded)
-        .fallback(|uri: Uri| async move { ApiError::no_such_route(uri.path()) })
-        .method_not_allowed_fallback(|uri: Uri| async move { ApiError::wrong_method(uri.path()) })
+        .fallback(|uri: Uri| async move { ApiError::no_such_route(uri.path(), ROUTES) })
+        .method_not_allowed_fallback(|uri: Uri| async move {
+            ApiError::wrong_method(uri.path(), ROUTES)
+        })
         .with_state(api)
 }
 
@@ -147,14 +150,10 @@ async fn tables(State(api): State<Api>, uri: Uri) -> Result<Response, ApiError> 
     Ok(Json(json!({ "tables": tables })).into_response())
 }
 
-async fn sql(
-    State(api): State<Api>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Response, ApiError> {
+async fn sql(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     let format = Format::accepted(&headers, &Format::OF_ROWS)?;
     guard::check_content_type(&headers)?;
-    let body = body.map_err(|refused| ApiError::body(&refused, BODY_BYTES_MAX))?;
+    let body = BodyLimits::new(BODY_BYTES_MAX).read(body).await?;
     let SqlRequest { sql, limit } = SqlRequest::parse(&body)?;
     api.ask(move |lake| respond(&lake.sql(&sql, limit)?, format, LADDER_COLUMNS))
         .await
@@ -175,14 +174,15 @@ async fn call(
     State(api): State<Api>,
     headers: HeaderMap,
     uri: Uri,
-    Path(session_id): Path<String>,
+    session_id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
+    let Path(session_id) = session_id?;
     let format = Format::accepted(&headers, &Format::OF_A_CALL)?;
     let CallParameters { width } = Parameters::of(&uri)?.call()?;
     api.ask(move |lake| {
         let answer = lake.call(&session_id)?;
         if answer.row_count() == 0 {
-            return Err(ApiError::no_such_call(&session_id));
+            return Err(no_such_call(&session_id));
         }
         respond(&answer, format, width.unwrap_or(LADDER_COLUMNS))
     })

@@ -237,8 +237,11 @@ impl Control {
         let (mut first, mut succeeding) = (Vec::new(), Vec::new());
         for shipped in SHIPPED {
             let digest = digest_of(shipped.bytes);
-            let known = self.store().entries().get(&digest).cloned();
-            if known.is_none_or(|entry| !entry.is_shipped()) {
+            let store = self.store();
+            let known = store.entries().get(&digest);
+            let is_there = known.is_some_and(Entry::is_shipped) && store.bytes(&digest).is_ok();
+            drop(store);
+            if !is_there {
                 let compiled = self.engine.compile(shipped.bytes)?;
                 let entry = Entry {
                     shipped: true,
@@ -575,7 +578,7 @@ impl Control {
 
     /// Loads a version from the store.
     pub(super) fn load(&self, digest: &str) -> Result<Version, ControlError> {
-        let mut store = self.store();
+        let store = self.store();
         let entry = store.entries().get(digest);
         let entry = entry.ok_or_else(|| ControlError::Unknown(digest.into()))?;
         let name = entry.name.clone();
@@ -587,9 +590,19 @@ impl Control {
             let digest = digest.into();
             return Err(ControlError::Untrusted { name, digest });
         }
-        let compiled = store.compiled(&self.engine, digest)?;
         drop(store);
-        self.version(compiled?, Some(&name))
+        // Compiling takes its time, and nobody waits for the store meanwhile.
+        let precompiled = self.store().precompiled(&self.engine, digest);
+        let compiled = match precompiled {
+            Some(compiled) => compiled,
+            None => {
+                let bytes = self.store().bytes(digest)?;
+                let compiled = self.engine.compile(&bytes)?;
+                self.store().keep_code(&self.engine, &compiled);
+                compiled
+            }
+        };
+        self.version(compiled, Some(&name))
     }
 
     /// All components in the store, and which of each name serves.

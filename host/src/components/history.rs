@@ -8,6 +8,9 @@ pub(super) const EVENTS_MAX: usize = 4096;
 /// Longest text that somebody else may put into an event, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
 
+/// The event of an upload that was not taken.
+const REFUSED: &str = "refused";
+
 /// Something that was done to a component.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -57,9 +60,13 @@ impl Event {
             reason,
             ..
         } = &self;
-        metrics::counter!("heplake_component_events_total",
-            "component" => name.clone(), "version" => version.clone(), "digest" => digest.clone(),
-            "event" => event.clone())
+        // What is refused may be called anything: a series for each would be without end.
+        match event.as_str() {
+            REFUSED => metrics::counter!("heplake_component_events_total", "event" => REFUSED),
+            _ => metrics::counter!("heplake_component_events_total",
+                "component" => name.clone(), "version" => version.clone(),
+                "digest" => digest.clone(), "event" => event.clone()),
+        }
         .increment(1);
         match event.as_str() {
             "staged" | "activated" | "rolled_back" | "taken_out" => {
@@ -86,5 +93,42 @@ impl Event {
             ),
         }
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
+    #[test]
+    fn whatever_is_refused_is_one_series() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            for (number, event) in ["refused", "refused", "refused", "staged"]
+                .iter()
+                .enumerate()
+            {
+                let told = Event {
+                    at_us: 1,
+                    event: (*event).into(),
+                    name: format!("name-{number}"),
+                    version: format!("{number}.0.0"),
+                    digest: format!("{number:064}"),
+                    by: "ann".into(),
+                    forced: false,
+                    reason: String::new(),
+                };
+                told.tell();
+            }
+        });
+        let rendered = recorder.handle().render();
+        let series: Vec<&str> = rendered
+            .lines()
+            .filter(|line| line.starts_with("heplake_component_events_total"))
+            .collect();
+        assert_eq!(series.len(), 2, "{rendered}");
+        let refused = "heplake_component_events_total{event=\"refused\"} 3";
+        assert!(series.contains(&refused), "{rendered}");
     }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //!  <directory>/state.json                      which version serves
 //!             /history.ndjson                  what was done, a line each
+//!             /history.1.ndjson                what was done before that
 //!             /<digest>/component.wasm         the bytes
 //!                      /entry.json             description, when, by whom, report
 //!                      /code-<key>.cwasm       machine code, for the engine of this key
@@ -17,19 +18,23 @@ use super::{
     history::{EVENTS_MAX, Event},
     state::{STATE_FORMAT, State},
 };
-use crate::sandbox::{Compiled, ComponentError, Engine, TrustedCode, hexadecimal};
+use crate::sandbox::{Compiled, Engine, TrustedCode, hexadecimal};
+use heplake_components::SHIPPED;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 /// Components that neither serve, served before, nor wait: beyond this the oldest go.
 const UNUSED_MAX: usize = 32;
+/// Names that a store takes besides those of the shipped components. Whatever a name waits
+/// with stays, so that names bound the disk and the metrics; a site has a dozen protocols.
+const NAMES_MAX: usize = 256;
 /// Largest document that is read, in bytes: a report of a component with a thousand fields
 /// stays far below.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
@@ -38,8 +43,11 @@ const HISTORY_BYTES_MAX: u64 = 4 << 20;
 
 const STATE: &str = "state.json";
 const HISTORY: &str = "history.ndjson";
+const HISTORY_BEFORE: &str = "history.1.ndjson";
 const BYTES: &str = "component.wasm";
 const ENTRY: &str = "entry.json";
+/// Extension of a file that is being written.
+const BEGUN: &str = "begun";
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +85,14 @@ pub enum ComponentStoreError {
         path: PathBuf,
         /// The digest that it has.
         found: String,
+    },
+    /// It has as many names as it takes.
+    #[error(
+        "the store of components has {NAMES_MAX} names, as many as it takes, and `{name}` is another: use one of those that `heplake component list` shows"
+    )]
+    TooManyNames {
+        /// The name that it has no place for.
+        name: String,
     },
 }
 
@@ -121,6 +137,7 @@ impl ComponentStore {
             }
             store.state = state;
         }
+        store.sweep();
         store.read_history()?;
         Ok(store)
     }
@@ -144,18 +161,57 @@ impl ComponentStore {
         Ok(())
     }
 
+    /// Removes what a crash left: files begun, and directories of components without an
+    /// entry. What cannot be removed stays.
+    fn sweep(&self) {
+        remove_begun(&self.directory.join(STATE).with_extension(BEGUN));
+        let found = fs::read_dir(&self.directory).into_iter().flatten();
+        for found in found.filter_map(std::result::Result::ok) {
+            let name = found.file_name();
+            let Some(digest) = name.to_str().filter(|name| is_digest(name)) else {
+                continue;
+            };
+            // A link may lead anywhere.
+            if !found.file_type().is_ok_and(|kind| kind.is_dir()) {
+                continue;
+            }
+            let path = found.path();
+            let is_named = self.state.names(digest);
+            if !is_named && is_cut_off(&path.join(ENTRY)) {
+                tracing::warn!(
+                    digest,
+                    "a component that was not written to its end is removed"
+                );
+                if let Err(error) = fs::remove_dir_all(&path) {
+                    tracing::warn!(digest, %error, "it could not be removed");
+                }
+                continue;
+            }
+            let files = fs::read_dir(&path).into_iter().flatten();
+            for file in files.filter_map(std::result::Result::ok) {
+                let file = file.path();
+                if file.extension().is_some_and(|extension| extension == BEGUN) {
+                    remove_begun(&file);
+                }
+            }
+        }
+    }
+
     fn read_history(&mut self) -> Result<()> {
-        let path = self.directory.join(HISTORY);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(io_error(&path, source)),
-        };
-        // A line that was cut off by a crash is not worth a refusal to start.
-        let events = text
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok());
-        self.history = events.collect();
+        for name in [HISTORY_BEFORE, HISTORY] {
+            let path = self.directory.join(name);
+            let bytes = match fs::read(&path) {
+                Ok(bytes) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(source) => return Err(io_error(&path, source)),
+            };
+            // A line that was cut off by a crash, be it within a character, is not worth a
+            // refusal to start.
+            let lines = bytes.split(|byte| *byte == b'\n');
+            let events =
+                lines.filter_map(|line| serde_json::from_str(&String::from_utf8_lossy(line)).ok());
+            self.history.extend(events);
+        }
         let too_many = self.history.len().saturating_sub(EVENTS_MAX);
         self.history.drain(..too_many);
         Ok(())
@@ -204,33 +260,50 @@ impl ComponentStore {
         let failed = |source| io_error(&path, source);
         let size = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if size > HISTORY_BYTES_MAX {
-            fs::rename(&path, path.with_extension("1.ndjson")).map_err(failed)?;
+            fs::rename(&path, self.directory.join(HISTORY_BEFORE)).map_err(failed)?;
         }
-        let mut line = serde_json::to_vec(event).unwrap_or_default();
+        let mut options = OpenOptions::new();
+        let options = options.create(true).read(true).append(true).mode(0o600);
+        let mut file = options.open(&path).map_err(failed)?;
+        let mut line = Vec::new();
+        // A line that was cut off ends here, rather than with this one.
+        if !ends_a_line(&file).map_err(failed)? {
+            line.push(b'\n');
+        }
+        serde_json::to_writer(&mut line, event).map_err(|error| failed(error.into()))?;
         line.push(b'\n');
-        let mut file = OpenOptions::new();
-        let mut file = file
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
         file.write_all(&line).map_err(failed)
     }
 
-    /// Puts a component into the store, or its entry in the place of the one there.
+    /// Puts a component into the store, or its entry in the place of the one there. Bytes
+    /// that are missing or have been changed are written again.
     pub(super) fn put(&mut self, entry: Entry, bytes: &[u8]) -> Result<()> {
+        self.check_names(&entry.name)?;
         let directory = self.directory.join(&entry.digest);
         let failed = |source| io_error(&directory, source);
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(&directory).map_err(failed)?;
-        if !self.entries.contains_key(&entry.digest) {
-            write_whole(&directory.join(BYTES), bytes)?;
+        let path = directory.join(BYTES);
+        if read_checked(&path, &entry.digest).is_err() {
+            write_whole(&path, bytes)?;
         }
         self.update(entry)?;
         self.tidy();
         Ok(())
+    }
+
+    /// Whether there is a place for a name: those of the shipped components have theirs.
+    fn check_names(&self, name: &str) -> Result<()> {
+        let is_shipped = |name: &str| SHIPPED.iter().any(|shipped| shipped.name == name);
+        let known = self.entries.values().map(|entry| &entry.name);
+        let known = known.chain(self.state.slots.keys()).map(String::as_str);
+        let known: BTreeSet<&str> = known.filter(|name| !is_shipped(name)).collect();
+        if is_shipped(name) || known.contains(name) || known.len() < NAMES_MAX {
+            return Ok(());
+        }
+        let name = name.into();
+        Err(ComponentStoreError::TooManyNames { name })
     }
 
     /// Writes an entry in the place of the one there.
@@ -269,24 +342,8 @@ impl ComponentStore {
         read_checked(&path, digest)
     }
 
-    /// A component, compiled: by its machine code where that can be used, which then is
-    /// written for the next time.
-    pub(super) fn compiled(
-        &mut self,
-        engine: &Engine,
-        digest: &str,
-    ) -> Result<std::result::Result<Compiled, ComponentError>> {
-        if let Some(compiled) = self.precompiled(engine, digest) {
-            return Ok(Ok(compiled));
-        }
-        let compiled = engine.compile(&self.bytes(digest)?);
-        if let Ok(compiled) = &compiled {
-            self.keep_code(engine, compiled);
-        }
-        Ok(compiled)
-    }
-
-    fn precompiled(&self, engine: &Engine, digest: &str) -> Option<Compiled> {
+    /// A component by its machine code, if there is some that can be used.
+    pub(super) fn precompiled(&self, engine: &Engine, digest: &str) -> Option<Compiled> {
         let code = self.entries.get(digest)?.code.as_ref()?;
         if code.key != engine.code_key() {
             return None;
@@ -355,6 +412,40 @@ fn read_checked(path: &Path, digest: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Whether a name is that of a component's directory.
+fn is_digest(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Whether a document is not there, or no JSON. What another version of this program wrote,
+/// and what cannot be read just now, is neither.
+fn is_cut_off(path: &Path) -> bool {
+    match fs::read(path) {
+        Ok(json) => serde_json::from_slice::<serde::de::IgnoredAny>(&json).is_err(),
+        Err(error) => error.kind() == io::ErrorKind::NotFound,
+    }
+}
+
+/// Removes a file that was begun. There mostly is none.
+fn remove_begun(path: &Path) {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            tracing::warn!(path = %path.display(), %error, "it could not be removed");
+        }
+        _ => {}
+    }
+}
+
+/// Whether a file of lines is empty, or ends with a whole one.
+fn ends_a_line(file: &File) -> io::Result<bool> {
+    let Some(last) = file.metadata()?.len().checked_sub(1) else {
+        return Ok(true);
+    };
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, last)?;
+    Ok(byte == [b'\n'])
+}
+
 fn read_document<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     let malformed = |reason: String| ComponentStoreError::Malformed {
         path: path.into(),
@@ -387,7 +478,7 @@ fn write_document(path: &Path, document: &impl Serialize) -> Result<()> {
 /// Writes a file whole or not at all: after a power cut there is the one before or this one.
 fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |source| io_error(path, source);
-    let begun = path.with_extension("begun");
+    let begun = path.with_extension(BEGUN);
     let mut options = OpenOptions::new();
     let options = options.write(true).create(true).truncate(true).mode(0o600);
     let mut file = options.open(&begun).map_err(failed)?;

@@ -4,9 +4,15 @@
 //! blocks runs on threads for that. An error is `{"error": {"code", "message"}}`, with the
 //! report where there is one.
 
-use super::guard::{HostGuard, has_content_type};
+use super::{
+    ApiError,
+    body::{BodyLimits, Upload, Uploads},
+    guard::{HostGuard, has_content_type},
+};
 use crate::{
-    components::{Activate, Activated, Control, ControlError, Entry, Report, Slot, Stage},
+    components::{
+        Activate, Activated, ComponentStoreError, Control, ControlError, Entry, Report, Slot, Stage,
+    },
     configuration::ControlSettings,
     process::Failure,
     sandbox::hexadecimal,
@@ -14,9 +20,9 @@ use crate::{
 };
 use axum::{
     Extension, Json, Router,
-    body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, Request, State, rejection::BytesRejection},
-    http::{HeaderMap, StatusCode, Uri, header},
+    body::Body,
+    extract::{FromRequestParts, Path, Query, Request, State, rejection::QueryRejection},
+    http::{HeaderMap, StatusCode, Uri, header, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -27,13 +33,20 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeMap, fs, os::unix::fs::PermissionsExt, path::Path as FilePath, sync::Arc,
 };
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 /// Largest upload: as large as a component may be.
 const UPLOAD_BYTES_MAX: usize = 64 << 20;
 /// Largest body of other requests: a few digests.
 const BODY_BYTES_MAX: usize = 64 << 10;
-/// Requests at a time that hold a thread. Uploads wait for each other anyway.
+/// Uploads at a time: one is tried, and one received meanwhile. Each may hold as much memory
+/// as a component has bytes.
+const UPLOADS_AT_ONCE: usize = 2;
+/// Other requests at a time, each of which holds a thread. Uploads have places of their own,
+/// so that a rollback waits for none.
 const REQUESTS_AT_ONCE: usize = 8;
 /// Largest token file, in bytes, and the shortest token that takes long to guess.
 const TOKEN_BYTES_MAX: u64 = 4096;
@@ -62,6 +75,7 @@ struct Admission {
 #[derive(Clone)]
 struct Api {
     control: Arc<Control>,
+    uploads: Uploads,
     free: Arc<Semaphore>,
 }
 
@@ -80,20 +94,19 @@ pub fn control_routes(
     };
     let api = Api {
         control,
+        uploads: Uploads::new(UPLOADS_AT_ONCE, BodyLimits::new(UPLOAD_BYTES_MAX)),
         free: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
     };
-    let upload = post(stage).layer(DefaultBodyLimit::max(UPLOAD_BYTES_MAX));
     Ok(Router::new()
-        .route("/api/v1/components", upload.get(list))
+        .route("/api/v1/components", get(list).post(stage))
         .route("/api/v1/components/history", get(history))
         .route("/api/v1/components/{key}", get(report))
         .route("/api/v1/components/{key}/component.wasm", get(bytes))
         .route("/api/v1/components/{key}/activate", post(activate))
         .route("/api/v1/components/{key}/rollback", post(roll_back))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .fallback(|uri: Uri| async move {
-            let message = format!("there is no {}; there are {ROUTES}", uri.path());
-            ApiError::new(StatusCode::NOT_FOUND, "no_such_route", message)
+        .fallback(|uri: Uri| async move { ApiError::no_such_route(uri.path(), ROUTES) })
+        .method_not_allowed_fallback(|uri: Uri| async move {
+            ApiError::wrong_method(uri.path(), ROUTES)
         })
         .layer(middleware::from_fn(admit))
         .layer(Extension(admission))
@@ -142,14 +155,7 @@ async fn admit(
     next: Next,
 ) -> Result<Response, ApiError> {
     if let Err(host) = admission.host.check(request.headers()) {
-        let message = format!(
-            "this address serves this machine only, as localhost or by IP address, not as {host:?}: a web page could reach it under a name of its own"
-        );
-        return Err(ApiError::new(
-            StatusCode::MISDIRECTED_REQUEST,
-            "wrong_host",
-            message,
-        ));
+        return Err(ApiError::wrong_host(&host, "control"));
     }
     if let Some(token) = &admission.token {
         let given = request.headers().get(header::AUTHORIZATION);
@@ -160,7 +166,7 @@ async fn admit(
             return Err(ApiError::new(
                 StatusCode::UNAUTHORIZED,
                 "unauthorized",
-                message.into(),
+                message,
             ));
         }
     }
@@ -169,6 +175,18 @@ async fn admit(
 
 fn digest(token: &str) -> String {
     hexadecimal(&Sha256::digest(token.trim()))
+}
+
+/// A digest or name in the path of a request.
+struct Key(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(key) = Path::from_request_parts(parts, state).await?;
+        Ok(Self(key))
+    }
 }
 
 /// What is there of a name.
@@ -219,24 +237,26 @@ struct StageParameters {
 async fn stage(
     State(api): State<Api>,
     headers: HeaderMap,
-    Query(parameters): Query<StageParameters>,
-    body: Result<Bytes, BytesRejection>,
+    parameters: Result<Query<StageParameters>, QueryRejection>,
+    body: Body,
 ) -> Result<Response, ApiError> {
+    let Query(parameters) = parameters?;
     if !has_content_type(&headers, WASM) {
-        return Err(ApiError::content_type(WASM));
+        return Err(ApiError::wrong_content_type(WASM));
     }
     let signature = headers.get(SIGNATURE_HEADER).map(|value| {
         let text = value.to_str().unwrap_or_default();
         text.parse::<Signature>().map_err(ControlError::from)
     });
-    let body = body.map_err(|refused| ApiError::body(&refused, UPLOAD_BYTES_MAX))?;
+    let signature = signature.transpose()?;
+    let Upload { bytes, place } = api.uploads.receive(body).await?;
     let stage = Stage {
-        bytes: body.to_vec(),
+        bytes,
         name: parameters.name,
         by: parameters.by.unwrap_or_else(|| BY.into()),
-        signature: signature.transpose()?,
+        signature,
     };
-    api.ask(move |control| {
+    api.ask_from(place, move |control| {
         let entry = control.stage(stage)?;
         Ok((StatusCode::CREATED, Json(entry)).into_response())
     })
@@ -248,12 +268,12 @@ async fn history(State(api): State<Api>) -> Result<Response, ApiError> {
         .await
 }
 
-async fn report(State(api): State<Api>, Path(digest): Path<String>) -> Result<Response, ApiError> {
+async fn report(State(api): State<Api>, Key(digest): Key) -> Result<Response, ApiError> {
     api.ask(move |control| Ok(Json(control.entry(&digest)?).into_response()))
         .await
 }
 
-async fn bytes(State(api): State<Api>, Path(digest): Path<String>) -> Result<Response, ApiError> {
+async fn bytes(State(api): State<Api>, Key(digest): Key) -> Result<Response, ApiError> {
     api.ask(move |control| {
         let bytes = control.bytes(&digest)?;
         Ok(([(header::CONTENT_TYPE, WASM)], bytes).into_response())
@@ -273,10 +293,10 @@ struct ActivateRequest {
 async fn activate(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(digest): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    Key(digest): Key,
+    body: Body,
 ) -> Result<Response, ApiError> {
-    let request: ActivateRequest = json_body(&headers, body)?;
+    let request: ActivateRequest = json_body(&headers, body).await?;
     let mut digests = vec![digest];
     digests.extend(request.with);
     let activate = Activate {
@@ -299,10 +319,10 @@ struct RollBackRequest {
 async fn roll_back(
     State(api): State<Api>,
     headers: HeaderMap,
-    Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    Key(name): Key,
+    body: Body,
 ) -> Result<Response, ApiError> {
-    let request: RollBackRequest = json_body(&headers, body)?;
+    let request: RollBackRequest = json_body(&headers, body).await?;
     let by = request.by.unwrap_or_else(|| BY.into());
     let from = request.from;
     api.ask(move |control| {
@@ -320,21 +340,22 @@ fn answer(activated: Activated) -> Response {
 }
 
 /// A JSON object; none at all stands for an empty one.
-fn json_body<T: Default + for<'de> Deserialize<'de>>(
+async fn json_body<T: Default + for<'de> Deserialize<'de>>(
     headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<T, ApiError> {
     const JSON: &str = "application/json";
     if !has_content_type(headers, JSON) {
-        return Err(ApiError::content_type(JSON));
+        return Err(ApiError::wrong_content_type(JSON));
     }
-    let body = body.map_err(|refused| ApiError::body(&refused, BODY_BYTES_MAX))?;
+    let body = BodyLimits::new(BODY_BYTES_MAX).read(body).await?;
     if body.is_empty() {
         return Ok(T::default());
     }
     serde_json::from_slice(&body).map_err(|error| {
-        let message = format!("the body is not the JSON object that belongs here: {error}");
-        ApiError::new(StatusCode::BAD_REQUEST, "bad_request", message)
+        ApiError::bad_request(format!(
+            "the body is not the JSON object that belongs here: {error}"
+        ))
     })
 }
 
@@ -344,62 +365,25 @@ impl Api {
         &self,
         work: impl FnOnce(&Control) -> Result<Response, ApiError> + Send + 'static,
     ) -> Result<Response, ApiError> {
-        let place = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
-            let message = format!("{REQUESTS_AT_ONCE} requests are running; try again");
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
-        })?;
+        let place = Arc::clone(&self.free)
+            .try_acquire_owned()
+            .map_err(|_| ApiError::busy(&format!("{REQUESTS_AT_ONCE} requests are running")))?;
+        self.ask_from(place, work).await
+    }
+
+    /// The same from a place that was taken already, and is free once it is done.
+    async fn ask_from(
+        &self,
+        place: OwnedSemaphorePermit,
+        work: impl FnOnce(&Control) -> Result<Response, ApiError> + Send + 'static,
+    ) -> Result<Response, ApiError> {
         let control = Arc::clone(&self.control);
         let done = spawn_blocking(move || {
             let _place = place;
             work(&control)
         });
-        done.await.unwrap_or_else(|panic| {
-            tracing::error!(%panic, "a request ended abnormally");
-            let message = "the request ended abnormally; the log says how".into();
-            Err(ApiError::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal",
-                message,
-            ))
-        })
-    }
-}
-
-/// An answer that is an error.
-struct ApiError {
-    status: StatusCode,
-    code: &'static str,
-    message: String,
-    report: Option<Box<Report>>,
-}
-
-impl ApiError {
-    fn new(status: StatusCode, code: &'static str, message: String) -> Self {
-        Self {
-            status,
-            code,
-            message,
-            report: None,
-        }
-    }
-
-    fn content_type(expected: &str) -> Self {
-        let message = format!("send the body as content-type: {expected}");
-        Self::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "wrong_content_type",
-            message,
-        )
-    }
-
-    fn body(refused: &BytesRejection, bytes_max: usize) -> Self {
-        match refused.status() {
-            status @ StatusCode::PAYLOAD_TOO_LARGE => {
-                let message = format!("the body has more than {bytes_max} bytes");
-                Self::new(status, "body_too_large", message)
-            }
-            status => Self::new(status, "bad_request", refused.body_text()),
-        }
+        done.await
+            .unwrap_or_else(|panic| Err(ApiError::ended_abnormally(&panic)))
     }
 }
 
@@ -407,6 +391,9 @@ impl From<ControlError> for ApiError {
     fn from(error: ControlError) -> Self {
         let message = error.to_string();
         let (status, code) = match &error {
+            ControlError::Store(ComponentStoreError::TooManyNames { .. }) => {
+                (StatusCode::CONFLICT, "too_many_names")
+            }
             ControlError::Store(_) => (StatusCode::INTERNAL_SERVER_ERROR, "store"),
             ControlError::Components(_) => (StatusCode::CONFLICT, "does_not_fit"),
             ControlError::Refused(_) | ControlError::World { .. } => {
@@ -429,25 +416,12 @@ impl From<ControlError> for ApiError {
             ControlError::WorkerStuck(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_stuck"),
             ControlError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
-        let report = match error {
-            ControlError::Impeded(report) | ControlError::Objected(report) => Some(report),
-            _ => None,
-        };
-        Self {
-            status,
-            code,
-            message,
-            report,
+        let answer = Self::new(status, code, message);
+        match error {
+            ControlError::Impeded(report) | ControlError::Objected(report) => {
+                answer.with("report", json!(report))
+            }
+            _ => answer,
         }
-    }
-}
-
-impl IntoResponse for ApiError {
-    fn into_response(self) -> Response {
-        let mut body = json!({ "error": { "code": self.code, "message": self.message } });
-        if let Some(report) = self.report {
-            body["report"] = json!(report);
-        }
-        (self.status, Json(body)).into_response()
     }
 }

@@ -79,7 +79,7 @@ pub(crate) fn run(
         Action::New(arguments) => new::run(arguments),
         Action::Build(arguments) => build::run(arguments),
         Action::Test(arguments) => test::run(arguments),
-        Action::Bench(arguments) => bench::run(arguments),
+        Action::Bench(arguments) => bench::run(arguments, configuration),
         Action::Inspect(arguments) => inspect::run(arguments),
         Action::Encode(arguments) => encode::run(arguments),
         Action::Keygen(arguments) => keygen::run(arguments),

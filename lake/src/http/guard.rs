@@ -11,13 +11,14 @@ pub(super) async fn check_host(
 ) -> Result<Response, ApiError> {
     match guard.check(request.headers()) {
         Ok(()) => Ok(next.run(request).await),
-        Err(host) => Err(ApiError::wrong_host(&host)),
+        Err(host) => Err(ApiError::wrong_host(&host, "http")),
     }
 }
 
 pub(super) fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
-    match has_content_type(headers, "application/json") {
+    const JSON: &str = "application/json";
+    match has_content_type(headers, JSON) {
         true => Ok(()),
-        false => Err(ApiError::wrong_content_type()),
+        false => Err(ApiError::wrong_content_type(JSON)),
     }
 }

@@ -95,9 +95,96 @@ fn a_component_that_was_not_written_to_its_end_is_as_if_it_was_not_there() {
     let path = directory.path().join(&one.digest).join(ENTRY);
     let whole = fs::read(&path).unwrap();
     for length in 0..whole.len() - 1 {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &whole[..length]).unwrap();
         let store = ComponentStore::open(directory.path()).unwrap();
         assert!(store.entries().is_empty(), "{length} bytes");
+        assert!(!path.parent().unwrap().exists(), "{length} bytes");
+    }
+}
+
+#[test]
+fn opening_removes_what_a_crash_left_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path();
+    let one = entry(b"one", "pairs", 1);
+    let mut store = ComponentStore::open(root).unwrap();
+    store.put(one.clone(), b"one").unwrap();
+    let serving = "5".repeat(64);
+    store
+        .change(|state| {
+            let slot = state.slots.entry("pairs".into()).or_default();
+            slot.active = Some(serving.clone());
+        })
+        .unwrap();
+    drop(store);
+    let newer = format!("{}/entry.json", "2".repeat(64));
+    let files = [
+        // What goes …
+        (format!("{}/component.wasm", "0".repeat(64)), "bytes"),
+        (format!("{}/entry.begun", "1".repeat(64)), "{"),
+        (format!("{}/component.begun", one.digest), "on"),
+        (format!("{}/code-key.begun", one.digest), "code"),
+        ("state.begun".into(), "{"),
+        // … and what stays: a newer program's, what serves, what is not ours.
+        (newer.clone(), r#"{"of": "a newer program"}"#),
+        (format!("{serving}/component.wasm"), "bytes"),
+        (format!("{}/notes", "3".repeat(63)), "mine"),
+        (format!("{}/notes", "G".repeat(64)), "mine"),
+        ("notes/entry.begun".into(), "mine"),
+        ("notes.begun".into(), "mine"),
+        ("4".repeat(64), "a file"),
+    ];
+    for (path, text) in &files {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    let store = ComponentStore::open(root).unwrap();
+    assert_eq!(store.entries().len(), 1);
+    assert_eq!(store.bytes(&one.digest).unwrap(), b"one");
+    for (place, (path, _)) in files.iter().enumerate() {
+        assert_eq!(root.join(path).exists(), place >= 5, "{path}");
+    }
+    assert!(!root.join("0".repeat(64)).exists());
+}
+
+#[test]
+fn bytes_that_are_missing_or_changed_are_written_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = entry(b"one", "pairs", 1);
+    let mut store = ComponentStore::open(directory.path()).unwrap();
+    store.put(one.clone(), b"one").unwrap();
+    let path = directory.path().join(&one.digest).join(BYTES);
+    for damage in [None, Some(""), Some("on"), Some("another")] {
+        match damage {
+            None => fs::remove_file(&path).unwrap(),
+            Some(damage) => fs::write(&path, damage).unwrap(),
+        }
+        store.put(one.clone(), b"one").unwrap();
+        assert_eq!(store.bytes(&one.digest).unwrap(), b"one", "{damage:?}");
+    }
+}
+
+#[test]
+fn names_are_bounded_and_the_shipped_have_theirs() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = ComponentStore::open(directory.path()).unwrap();
+    // Slots keep a name when its component is long gone.
+    store
+        .change(|state| {
+            for number in 0..NAMES_MAX {
+                state.slots.entry(format!("name-{number}")).or_default();
+            }
+        })
+        .unwrap();
+    let error = store.put(entry(b"one", "another", 1), b"one").unwrap_err();
+    assert!(error.to_string().contains("`another`"), "{error}");
+    assert!(store.entries().is_empty());
+    store.put(entry(b"one", "name-7", 1), b"one").unwrap();
+    for shipped in SHIPPED {
+        let bytes = shipped.name.as_bytes();
+        store.put(entry(bytes, shipped.name, 2), bytes).unwrap();
     }
 }
 
@@ -112,21 +199,42 @@ fn a_state_of_a_newer_program_is_refused_rather_than_misread() {
 }
 
 #[test]
-fn a_line_of_history_that_was_cut_off_is_left_out() {
+fn a_line_of_history_that_was_cut_off_is_left_out_and_swallows_no_other() {
+    let mut line = serde_json::to_vec(&event("für Jürgen")).unwrap();
+    line.push(b'\n');
+    let whole = |length: usize| length >= line.len() - 1;
+    // Cut anywhere, within a character too.
+    for length in 0..=line.len() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut store = ComponentStore::open(directory.path()).unwrap();
+        store.record(event("first"));
+        drop(store);
+        let path = directory.path().join(HISTORY);
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(&line[..length]).unwrap();
+        let mut store = ComponentStore::open(directory.path()).unwrap();
+        store.record(event("last"));
+        let before = store.history().to_vec();
+        let reopened = ComponentStore::open(directory.path()).unwrap();
+        assert_eq!(reopened.history(), before, "{length} bytes");
+        let count = 2 + usize::from(whole(length));
+        assert_eq!(before.len(), count, "{length} bytes");
+        assert_eq!(before[count - 1].reason, "last");
+    }
+}
+
+#[test]
+fn history_goes_on_when_its_file_is_begun_anew() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = ComponentStore::open(directory.path()).unwrap();
-    store.record(event("whole"));
+    store.record(event("before"));
     let path = directory.path().join(HISTORY);
-    let mut text = fs::read_to_string(&path).unwrap();
-    text.push_str("{\"at_us\": 2, \"ev");
-    fs::write(&path, text).unwrap();
-    assert_eq!(
-        ComponentStore::open(directory.path())
-            .unwrap()
-            .history()
-            .len(),
-        1
-    );
+    let file = OpenOptions::new().append(true).open(&path).unwrap();
+    file.set_len(HISTORY_BYTES_MAX + 1).unwrap();
+    store.record(event("after"));
+    let store = ComponentStore::open(directory.path()).unwrap();
+    let reasons = store.history().iter().map(|event| event.reason.as_str());
+    assert_eq!(reasons.collect::<Vec<_>>(), ["before", "after"]);
 }
 
 #[test]

@@ -2,13 +2,17 @@
 
 use super::{
     component_file::Settings,
+    control::{ControlArguments, EdgeControl},
     crate_directory::{self, CrateDirectory},
     sample_files,
     trial::{Trial, TrialError},
 };
 use crate::command::print;
 use clap::Args;
-use heplake_host::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, ParserComponent, process::Failure};
+use heplake_host::{
+    BATCH_BYTES_MAX, BATCH_PACKETS_MAX, ParserComponent, configuration::Configuration,
+    process::Failure,
+};
 use heplake_sdk::{Batch, samples};
 use std::{
     fmt::Write,
@@ -30,8 +34,8 @@ const ROUNDS: usize = 200;
         own bench target `native`; --no-native leaves it out.\n\n\
         Examples:\n  \
         heplake component bench\n  \
-        curl -so active.wasm http://127.0.0.1:9061/api/v1/components/$DIGEST/component.wasm\n  \
-        heplake component bench --against active.wasm"
+        heplake component bench --against before.wasm\n  \
+        heplake component bench --against-active        the one of its name that serves"
 )]
 pub(super) struct BenchArguments {
     /// Directory of the crate, or of the samples
@@ -40,9 +44,14 @@ pub(super) struct BenchArguments {
     /// The component, instead of building one
     #[arg(long, value_name = "FILE")]
     component: Option<PathBuf>,
-    /// Another component to compare with, such as the active one
+    /// Another component to compare with
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
+    /// Compare with the component of the same name that serves at a running edge
+    #[arg(long, conflicts_with = "against")]
+    against_active: bool,
+    #[command(flatten)]
+    control: ControlArguments,
     /// Do not measure natively
     #[arg(long)]
     no_native: bool,
@@ -50,23 +59,37 @@ pub(super) struct BenchArguments {
     settings: Settings,
 }
 
-pub(super) fn run(arguments: &BenchArguments) -> Result<(), Failure> {
+pub(super) fn run(
+    arguments: &BenchArguments,
+    configuration: impl FnOnce() -> Result<Configuration, Failure>,
+) -> Result<(), Failure> {
     let path = match &arguments.component {
         Some(path) => path.clone(),
         None => CrateDirectory::find(&arguments.directory)?.build()?,
     };
     let files = sample_files::read(&arguments.directory)?;
     let samples: Vec<_> = files.iter().flat_map(|file| &file.samples).collect();
-    let mut paths = vec![path];
-    paths.extend(arguments.against.clone());
-    let parsers: Vec<ParserComponent> = paths
-        .iter()
-        .map(|path| arguments.settings.load_parser(path))
-        .collect::<Result<_, Failure>>()?;
+    let parser = arguments.settings.load_parser(&path)?;
+    let other = match (&arguments.against, arguments.against_active) {
+        (Some(against), _) => {
+            let parser = arguments.settings.load_parser(against)?;
+            Some((crate_directory::shown(against), parser))
+        }
+        (None, true) => {
+            let edge = EdgeControl::new(&arguments.control, &configuration()?)?;
+            let (digest, bytes) = edge.active(&parser.named().name)?;
+            let whence = format!("active {}", digest.get(..12).unwrap_or(&digest));
+            let parser = arguments.settings.parser(&whence, &bytes)?;
+            Some((whence, parser))
+        }
+        (None, false) => None,
+    };
+    let mut parsers = vec![(crate_directory::shown(&path), parser)];
+    parsers.extend(other);
 
     let mut subjects = Vec::with_capacity(parsers.len());
-    for (path, parser) in paths.iter().zip(&parsers) {
-        let failed = |error: TrialError| Failure::of(&path.display().to_string(), &error);
+    for (whence, parser) in &parsers {
+        let failed = |error: TrialError| Failure::of(whence, &error);
         // Each has the context that it asks for.
         let one_round =
             samples::batch(&samples, parser.description()).map_err(|error| failed(error.into()))?;
@@ -83,9 +106,9 @@ pub(super) fn run(arguments: &BenchArguments) -> Result<(), Failure> {
         subjects.push(subject);
     }
     for _ in 0..ROUNDS {
-        for (subject, path) in subjects.iter_mut().zip(&paths) {
+        for (subject, (whence, _)) in subjects.iter_mut().zip(&parsers) {
             let ran = subject.round();
-            ran.map_err(|error| Failure::of(&path.display().to_string(), &error))?;
+            ran.map_err(|error| Failure::of(whence, &error))?;
         }
     }
 
@@ -105,14 +128,11 @@ pub(super) fn run(arguments: &BenchArguments) -> Result<(), Failure> {
     if let Some(ns) = native_ns {
         let _ = writeln!(page, "{:<40} {ns:>10.1}", "native");
     }
-    for (subject, path) in subjects.iter().zip(&paths) {
+    for (subject, (whence, _)) in subjects.iter().zip(&parsers) {
         let _ = writeln!(
             page,
-            "{:<40} {:>10.1} {:>14.1} {:>9.2}",
-            crate_directory::shown(path),
-            subject.ns_min,
-            subject.bytes_returned,
-            subject.rows
+            "{whence:<40} {:>10.1} {:>14.1} {:>9.2}",
+            subject.ns_min, subject.bytes_returned, subject.rows
         );
     }
     if cfg!(debug_assertions) {

@@ -29,21 +29,27 @@ impl Settings {
     /// Loads the component of a file, under the limits of the sandbox.
     pub(super) fn load(&self, path: &Path) -> Result<(Vec<u8>, Survey), Failure> {
         let bytes = read(path)?;
-        let refused = |error| Failure::of(&path.display().to_string(), &error);
-        let engine = Engine::new().map_err(refused)?;
-        let survey =
-            Survey::of(&engine, &bytes, &self.settings, Limits::default()).map_err(refused)?;
+        let survey = self.survey(&path.display().to_string(), &bytes)?;
         Ok((bytes, survey))
+    }
+
+    fn survey(&self, whence: &str, bytes: &[u8]) -> Result<Survey, Failure> {
+        let refused = |error| Failure::of(whence, &error);
+        let engine = Engine::new().map_err(refused)?;
+        Survey::of(&engine, bytes, &self.settings, Limits::default()).map_err(refused)
     }
 
     /// Loads the parser of a file.
     pub(super) fn load_parser(&self, path: &Path) -> Result<ParserComponent, Failure> {
-        let (_, survey) = self.load(path)?;
-        match survey.component {
+        self.parser(&path.display().to_string(), &read(path)?)
+    }
+
+    /// Loads the parser that these bytes are; `whence` they come stands in errors.
+    pub(super) fn parser(&self, whence: &str, bytes: &[u8]) -> Result<ParserComponent, Failure> {
+        match self.survey(whence, bytes)?.component {
             AnyComponent::Parser(parser) => Ok(parser),
             AnyComponent::Router(router) => Err(Failure::Failed(format!(
-                "{}: `{}` is a router; samples are for parsers",
-                path.display(),
+                "{whence}: `{}` is a router; samples are for parsers",
                 router.named().name
             ))),
         }

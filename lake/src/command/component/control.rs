@@ -6,12 +6,14 @@ use heplake_host::{
     http::read_token,
     process::Failure,
 };
+use heplake_lake::ladder::printable;
 use serde_json::Value;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     time::Duration,
 };
+use ureq::http::StatusCode;
 
 /// How long an edge may take to accept a connection. A validation takes what it takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -25,7 +27,8 @@ pub(crate) struct ControlArguments {
     /// The edge to ask [default: control.host and control.port of the configuration]
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// File with its token [default: control.token_file of the configuration]
+    /// File with its token [default: control.token_file of the configuration, for the edge at
+    /// the address there]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Who does it, for the history [default: your user name]
@@ -36,6 +39,7 @@ pub(crate) struct ControlArguments {
 /// A connection to come.
 pub(super) struct EdgeControl {
     server: String,
+    /// What `authorization` says; nothing to an edge that the token is not known to be of.
     token: Option<String>,
     agent: ureq::Agent,
     pub(super) by: String,
@@ -63,7 +67,9 @@ impl EdgeControl {
                 ));
             }
         };
-        let configured = settings.and_then(|settings| settings.token_file);
+        // A token is not told to whatever answers at another address.
+        let configured = settings.filter(|settings| is_at(&server, settings.address));
+        let configured = configured.and_then(|settings| settings.token_file);
         let token_file = arguments.token_file.clone().or(configured);
         let token = token_file.as_deref().map(read_token).transpose()?;
         let user = || std::env::var("USER").unwrap_or_else(|_| "command".into());
@@ -80,9 +86,39 @@ impl EdgeControl {
     }
 
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
-        let request = self.agent.get(self.url(path));
-        let request = self.authorized(request);
+        let request = self.authorized(self.agent.get(self.url(path)));
         Self::accepted(self.answer(request.call())?)
+    }
+
+    /// Digest and bytes of the component of a name that serves.
+    pub(super) fn active(&self, name: &str) -> Result<(String, Vec<u8>), Failure> {
+        let listed = self.get("")?;
+        let Some(digest) = listed["active"][name]["active"].as_str() else {
+            let server = &self.server;
+            return Err(Failure::Failed(format!(
+                "no component `{name}` serves at {server}: `heplake component list` shows what does"
+            )));
+        };
+        // It becomes part of a path.
+        if digest.len() != 64 || !digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let what = format!(
+                "{} says that `{digest}` serves, which is no digest",
+                self.server
+            );
+            return Err(Failure::Failed(printable(&what)));
+        }
+        let url = self.url(&format!("/{digest}/component.wasm"));
+        let (status, body) = self.receive(self.authorized(self.agent.get(url)).call())?;
+        match status.is_success() {
+            true => Ok((digest.to_owned(), body)),
+            false => {
+                Self::accepted(self.read(status, &body)?)?;
+                Err(Failure::Failed(format!(
+                    "{} answered {status}",
+                    self.server
+                )))
+            }
+        }
     }
 
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Result<Value, Denied>, Failure> {
@@ -100,6 +136,8 @@ impl EdgeControl {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        // One that has no place for it says so before it is sent.
+        let request = request.header("expect", "100-continue");
         self.answer(request.send(bytes))
     }
 
@@ -123,6 +161,14 @@ impl EdgeControl {
         &self,
         response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<Result<Value, Denied>, Failure> {
+        let (status, body) = self.receive(response)?;
+        self.read(status, &body)
+    }
+
+    fn receive(
+        &self,
+        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<(StatusCode, Vec<u8>), Failure> {
         let server = &self.server;
         let unreachable = |error: ureq::Error| {
             let what = format!(
@@ -131,10 +177,14 @@ impl EdgeControl {
             Failure::of(&what, &error)
         };
         let mut response = response.map_err(unreachable)?;
-        let status = response.status();
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         let body = body.read_to_vec().map_err(unreachable)?;
-        let mut said: Value = serde_json::from_slice(&body).map_err(|error| {
+        Ok((response.status(), body))
+    }
+
+    fn read(&self, status: StatusCode, body: &[u8]) -> Result<Result<Value, Denied>, Failure> {
+        let server = &self.server;
+        let mut said: Value = serde_json::from_slice(body).map_err(|error| {
             let what =
                 format!("{server} answered {status}: is it the control address of a Heplake?");
             Failure::of(&what, &error)
@@ -143,12 +193,28 @@ impl EdgeControl {
             return Ok(Ok(said));
         }
         let message = said.pointer("/error/message").and_then(Value::as_str);
-        let message = match message {
+        let mut message = match message {
             Some(message) => message.to_owned(),
             None => format!("{server} answered {status}"),
         };
+        if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
+            message.push_str("; --token-file names a file with the token of this edge");
+        }
         let report = said.get_mut("report").map(Value::take);
         Ok(Err(Denied { message, report }))
+    }
+}
+
+/// Whether a URL is that of an address, as it is reached from here.
+fn is_at(server: &str, address: SocketAddr) -> bool {
+    let reachable = reachable(address);
+    let authority = server.strip_prefix("http://").unwrap_or_default();
+    match authority.parse::<SocketAddr>() {
+        Ok(named) => named == reachable || named == address,
+        Err(_) => {
+            let localhost = format!("localhost:{}", address.port());
+            reachable.ip().is_loopback() && authority.eq_ignore_ascii_case(&localhost)
+        }
     }
 }
 
@@ -160,4 +226,46 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_at;
+
+    #[test]
+    fn a_token_goes_to_the_address_that_it_is_of_and_to_no_other() {
+        for (server, address, expected) in [
+            ("http://127.0.0.1:9061", "127.0.0.1:9061", true),
+            ("http://localhost:9061", "127.0.0.1:9061", true),
+            ("http://LocalHost:9061", "[::1]:9061", true),
+            ("http://[::1]:9061", "[::1]:9061", true),
+            ("http://127.0.0.1:9061", "0.0.0.0:9061", true),
+            ("http://192.0.2.1:9061", "192.0.2.1:9061", true),
+            ("http://127.0.0.1:9062", "127.0.0.1:9061", false),
+            ("http://192.0.2.2:9061", "192.0.2.1:9061", false),
+            ("http://192.0.2.1:9061", "0.0.0.0:9061", false),
+            ("http://localhost:9061", "192.0.2.1:9061", false),
+            (
+                "http://localhost:9061.evil.example",
+                "127.0.0.1:9061",
+                false,
+            ),
+            (
+                "http://127.0.0.1:9061@evil.example",
+                "127.0.0.1:9061",
+                false,
+            ),
+            (
+                "http://evil.example/127.0.0.1:9061",
+                "127.0.0.1:9061",
+                false,
+            ),
+            ("https://127.0.0.1:9061", "127.0.0.1:9061", false),
+            ("127.0.0.1:9061", "127.0.0.1:9061", false),
+            ("", "127.0.0.1:9061", false),
+        ] {
+            let found = is_at(server, address.parse().unwrap());
+            assert_eq!(found, expected, "{server} for {address}");
+        }
+    }
 }

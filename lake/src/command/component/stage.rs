@@ -11,7 +11,12 @@ use heplake_host::{
     http::{SIGNATURE_HEADER, WASM},
     process::Failure,
 };
+use heplake_lake::ladder::printable;
+use serde_json::Value;
 use std::{fs, io, path::PathBuf};
+
+/// Digits of a digest that are shown to be typed again: they hardly are those of another.
+const DIGEST_SHOWN: usize = 12;
 
 /// Arguments of `heplake component stage`.
 #[derive(Args)]
@@ -53,7 +58,25 @@ pub(super) fn run(
         query.push_str(&format!("&name={}", escaped(name)));
     }
     let staged = EdgeControl::accepted(edge.upload(&query, &headers, &bytes)?)?;
-    print(report::text(&staged))
+    print(format!("{}{}\n", report::text(&staged), next(&staged)))
+}
+
+/// What can be done with what was staged.
+fn next(staged: &Value) -> String {
+    let said = |key: &str| {
+        let reasons = staged["report"][key].as_array();
+        let reasons = reasons.into_iter().flatten().filter_map(Value::as_str);
+        printable(&reasons.collect::<Vec<_>>().join("; "))
+    };
+    let digest = staged["digest"].as_str().unwrap_or_default();
+    let digest = printable(digest.get(..DIGEST_SHOWN).unwrap_or(digest));
+    match (said("impediments"), said("objections")) {
+        (why, _) if !why.is_empty() => format!("it is in the store, but CANNOT SERVE: {why}"),
+        (_, why) if !why.is_empty() => format!(
+            "it is in the store, but serves BY FORCE ONLY (heplake component activate {digest} --force): {why}"
+        ),
+        _ => format!("heplake component activate {digest} has it serve"),
+    }
 }
 
 /// A value of a query: what is no letter, digit or one of `-._~` is escaped (RFC 3986, 2.1).
@@ -72,6 +95,35 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
+    #[test]
+    fn the_last_line_says_what_can_be_done_with_it() {
+        for (impediments, objections, expected) in [
+            (
+                json!([]),
+                json!([]),
+                "heplake component activate 0123456789ab has it serve",
+            ),
+            (
+                json!([]),
+                json!(["3 rows differ", "it is slower"]),
+                "it is in the store, but serves BY FORCE ONLY (heplake component activate 0123456789ab --force): 3 rows differ; it is slower",
+            ),
+            (
+                json!(["no router fits\u{1b}[2J"]),
+                json!(["3 rows differ"]),
+                "it is in the store, but CANNOT SERVE: no router fits",
+            ),
+        ] {
+            let report = json!({ "impediments": impediments, "objections": objections });
+            let staged = json!({ "digest": "0123456789abcdef".repeat(4), "report": report });
+            let next = super::next(&staged);
+            assert!(next.starts_with(expected), "{next}");
+            assert!(!next.contains('\u{1b}'), "{next}");
+        }
+    }
+
     #[test]
     fn what_means_something_in_a_query_is_escaped() {
         assert_eq!(super::escaped("Ann & Bo=ü"), "Ann%20%26%20Bo%3D%C3%BC");

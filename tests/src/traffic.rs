@@ -1,7 +1,7 @@
 //! Made-up traffic of a busy proxy: calls and registrations, each message different.
 
 use heplake_host::PacketBatch;
-use std::{fmt::Write as _, net::SocketAddr};
+use std::{fmt::Write as _, net::SocketAddr, ops::Range};
 
 /// Makes HEP 3 packets with SIP in them, about 600 bytes each.
 pub struct Traffic {
@@ -189,9 +189,53 @@ pub fn hep3(
     packet
 }
 
+/// Gives a packet of [`hep3`] another time, µs since 1970; no other byte of it changes.
+fn set_time(packet: &mut [u8], time_us: u64) {
+    /// Where the values of chunks 9 and 10 stand, after HEP's head and six chunks of fixed size.
+    const SECONDS: Range<usize> = 62..66;
+    const MICROS: Range<usize> = 72..76;
+    for (at, value) in [
+        (SECONDS, time_us / 1_000_000),
+        (MICROS, time_us % 1_000_000),
+    ] {
+        if let Some(place) = packet.get_mut(at) {
+            place.copy_from_slice(&(value as u32).to_be_bytes());
+        }
+    }
+}
+
+/// Gives packets of [`hep3`] times one after the other, µs since 1970. A time that no other
+/// message has is its number: it comes out as the `timestamp` of its row, whatever the table.
+pub fn set_times(batch: &mut PacketBatch, first_us: u64) {
+    let mut start = 0;
+    for (time_us, end) in (first_us..).zip(&batch.ends) {
+        let end = *end as usize;
+        set_time(&mut batch.bytes[start..end], time_us);
+        start = end;
+    }
+}
+
 /// Now, µs since 1970.
 #[must_use]
 pub fn now_us() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| since.as_micros() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{hep3, set_time};
+
+    #[test]
+    fn a_packet_with_another_time_is_as_if_it_had_been_made_then() {
+        let made = |time_us| {
+            let ends = (([10, 0, 0, 1], 5060), ([10, 0, 0, 2], 5060));
+            hep3(ends.0, ends.1, time_us, 1, 2001, b"OPTIONS")
+        };
+        let mut packet = made(0);
+        for time_us in [1, 999_999, 1_000_000, 1_795_305_600_123_456] {
+            set_time(&mut packet, time_us);
+            assert_eq!(packet, made(time_us));
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::pipeline::Pipeline;
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 pub struct Exchange {
     waiting: AtomicBool,
     offer: Mutex<Option<Offer>>,
+    taken: AtomicU64,
 }
 
 struct Offer {
@@ -30,7 +31,8 @@ struct Offer {
 pub struct Exchanged {
     /// The worker's before.
     pub before: Box<Pipeline>,
-    /// How long the worker did not work for it.
+    /// How long the exchange itself took. What the first batch takes longer than others, on
+    /// instances that no cache knows, is not in it.
     pub pause: Duration,
 }
 
@@ -55,6 +57,13 @@ impl Exchange {
         );
     }
 
+    /// Pipelines that were taken so far: whoever counts before and after a batch knows whether
+    /// it was the first of another pipeline.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// Takes what is offered in the place of `pipeline`.
     pub(super) fn meet(&self, pipeline: &mut Box<Pipeline>) {
         if !self.waiting.load(Ordering::Acquire) {
@@ -70,6 +79,7 @@ impl Exchange {
         if let Some(mut offer) = offer {
             offer.pipeline.succeed(pipeline);
             let before = std::mem::replace(pipeline, offer.pipeline);
+            self.taken.fetch_add(1, Ordering::Relaxed);
             let pause = started.elapsed();
             // Nobody waits only when the process is on its way out.
             let _ = offer.reply.send(Exchanged { before, pause });

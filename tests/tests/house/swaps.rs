@@ -10,7 +10,7 @@ use heplake_host::{
 use heplake_lake::Lake;
 use heplake_tests::{
     poison,
-    traffic::{Traffic, hep3, now_us},
+    traffic::{Traffic, hep3, now_us, set_times},
     variants::{relabelled, with_text},
 };
 use std::{
@@ -20,7 +20,7 @@ use std::{
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -28,6 +28,9 @@ use std::{
 
 /// Messages of a write: little enough that swaps fall between them.
 const WRITE: usize = 64;
+/// One message of so many traps the parser of [`poison`]: enough of each write that no canary
+/// can miss them all.
+const POISONED_ONE_OF: u32 = 16;
 
 pub(crate) fn stage(control: &Control, bytes: Vec<u8>) -> Entry {
     let by = "test".into();
@@ -65,37 +68,53 @@ pub(crate) fn events(control: &Control, event: &str) -> usize {
     history.iter().filter(|one| one.event == event).count()
 }
 
-/// Sends made-up traffic over TCP until it is stopped. A message of each write traps the
-/// parser of [`poison`], and is a message like others to the shipped one.
+/// Sends made-up traffic until it is stopped, over as many TCP connections as there are
+/// workers: each connection goes to the next of them. The time of a message is its number, after
+/// `first_us`. Some messages of each write trap the parser of [`poison`], and are messages like
+/// others to the shipped one.
 struct Sender {
+    first_us: u64,
+    sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<u64>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Sender {
-    fn start(target: SocketAddr) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            let mut traffic = Traffic::new(3, now_us());
-            let mut random = fastrand::Rng::with_seed(3);
-            let mut connection = TcpStream::connect(target).unwrap();
-            let mut sent = 0;
-            while !stopped.load(Ordering::Relaxed) {
-                let mut batch = traffic.batch(WRITE);
-                poison::poison(&mut batch, WRITE as u32, &mut random);
-                connection.write_all(&batch.bytes).unwrap();
-                sent += WRITE as u64;
-            }
-            sent
-        });
-        Self { stop, thread }
+    fn start(target: SocketAddr, connections: usize) -> Self {
+        let first_us = now_us();
+        let (sent, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let threads = (0..connections as u64)
+            .map(|seed| {
+                let (sent, stop) = (sent.clone(), stop.clone());
+                thread::spawn(move || {
+                    let mut traffic = Traffic::new(seed, first_us);
+                    let mut random = fastrand::Rng::with_seed(seed);
+                    let mut connection = TcpStream::connect(target).unwrap();
+                    while !stop.load(Ordering::Relaxed) {
+                        let mut batch = traffic.batch(WRITE);
+                        poison::poison(&mut batch, POISONED_ONE_OF, &mut random);
+                        let number = sent.fetch_add(WRITE as u64, Ordering::Relaxed);
+                        set_times(&mut batch, first_us + number);
+                        connection.write_all(&batch.bytes).unwrap();
+                    }
+                })
+            })
+            .collect();
+        Self {
+            first_us,
+            sent,
+            stop,
+            threads,
+        }
     }
 
-    /// Stops; messages sent.
-    fn stop(self) -> u64 {
+    /// Stops; the time of the first message, and how many were sent.
+    fn stop(self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
+        for thread in self.threads {
+            thread.join().unwrap();
+        }
+        (self.first_us, self.sent.load(Ordering::Relaxed))
     }
 }
 
@@ -110,7 +129,8 @@ fn swaps_canaries_and_rollbacks_lose_no_row_and_double_none() {
     let bad = stage(&control, poison::COMPONENT.to_vec());
     assert!(bad.report.unwrap().is_accepted());
 
-    let sender = Sender::start(site.tcp_address());
+    let workers = site.settings().worker_count;
+    let sender = Sender::start(site.tcp_address(), workers);
     thread::sleep(Duration::from_millis(300));
     for round in 0..4 {
         activate(&control, &[&sips[1]], false).unwrap();
@@ -131,7 +151,7 @@ fn swaps_canaries_and_rollbacks_lose_no_row_and_double_none() {
         );
         thread::sleep(Duration::from_millis(50));
     }
-    let sent = sender.stop();
+    let (first_us, sent) = sender.stop();
     assert_eq!(events(&control, "canary_failed"), 4);
     assert_eq!(events(&control, "rolled_back"), 2 + 4 * 2);
 
@@ -143,23 +163,38 @@ fn swaps_canaries_and_rollbacks_lose_no_row_and_double_none() {
         .filter(|table| table.record_count > 0)
         .map(|table| table.name)
         .collect();
-    let uuids: Vec<String> = tables
+    // Every message is there once, by its number: of those that are lost and those that are
+    // doubled there might be as many.
+    let numbers: Vec<String> = tables
         .iter()
-        .map(|table| format!("SELECT uuid FROM {table}"))
+        .map(|table| {
+            format!("SELECT uuid, epoch_us(timestamp) - {first_us} AS number FROM {table}")
+        })
         .collect();
-    let uuids = uuids.join(" UNION ALL ");
-    let count = format!("SELECT count(*) || ' ' || count(DISTINCT uuid) FROM ({uuids})");
-    assert_eq!(first_value(&lake, &count), format!("\"{sent} {sent}\""));
+    let counted = format!(
+        "SELECT count(*) || ' rows of ' || count(DISTINCT number) || ' messages, ' ||
+            min(number) || ' to ' || max(number) || ', ' || count(DISTINCT uuid) || ' UUIDs' FROM ({})",
+        numbers.join(" UNION ALL ")
+    );
+    let last = sent - 1;
+    let expected = format!("\"{sent} rows of {sent} messages, 0 to {last}, {sent} UUIDs\"");
+    assert_eq!(first_value(&lake, &counted), expected);
 
     // Commits say which components made which file.
-    let mut made_by = BTreeSet::new();
+    let (mut made_by, mut rows_by_part) = (BTreeSet::new(), vec![0; workers]);
     for entry in fs::read_dir(directory.path().join("parquet/commits/test")).unwrap() {
         let commit = Commit::from_json(&fs::read(entry.unwrap().path()).unwrap()).unwrap();
         for file in &commit.files {
             assert!(!file.components.is_empty(), "{}", file.path);
             made_by.extend(file.components.clone());
+            rows_by_part[usize::from(file.path.part)] += file.record_count;
         }
     }
+    // A worker has one file for a table and date, and each has worked.
+    assert!(
+        rows_by_part.iter().all(|rows| *rows > 0),
+        "{rows_by_part:?}"
+    );
     for digest in sips.iter().chain([&router]) {
         assert!(made_by.contains(digest), "{digest}");
     }

@@ -1,7 +1,7 @@
-//! An edge at the full rate that one worker sustains: is its memory flat, and is every
+//! An edge at the full rate that its workers sustain: is its memory flat, and is every
 //! message committed once?
 
-use crate::{Failed, Sender, settings, take_commits};
+use crate::{Committed, Failed, Sender, settings};
 use heplake_host::Edge;
 use std::{
     fs, thread,
@@ -16,27 +16,29 @@ const WARM_UP: f64 = 0.25;
 /// what a flush holds comes and goes, a leak only comes.
 const GROWTH_MAX: f64 = 1.10;
 
-pub(crate) fn edge(duration: Duration, rate: Option<f64>) -> Result<bool, Failed> {
+pub(crate) fn edge(duration: Duration, rate: Option<f64>, workers: usize) -> Result<bool, Failed> {
     let runtime = tokio::runtime::Runtime::new()?;
     let directory = tempfile::tempdir()?;
-    let edge = runtime.block_on(Edge::start(settings(directory.path())?))?;
+    let edge = runtime.block_on(Edge::start(settings(directory.path(), workers)?))?;
     let target = edge.tcp_address().ok_or("no TCP")?;
-    let sender = Sender::start(target, rate);
+    let sender = Sender::start(target, workers, rate);
+    let mut committed = Committed::new(directory.path(), sender.first_us);
 
     let started = Instant::now();
-    let (mut committed, mut before, mut memory) = (0, 0, Vec::new());
+    let (mut before, mut memory) = (0, Vec::new());
     println!(
         "{:>8} {:>14} {:>14} {:>12} {:>10}",
         "seconds", "sent", "committed", "messages/s", "RSS MiB"
     );
     while started.elapsed() < duration {
         thread::sleep(SAMPLE.min(duration));
-        committed += take_commits(directory.path())?;
+        committed.take(|| sender.sent())?;
         let now = sender.sent();
         let resident = resident_mib()?;
         let seconds = started.elapsed().as_secs_f64();
         println!(
-            "{seconds:>8.0} {now:>14} {committed:>14} {:>12.0} {resident:>10.1}",
+            "{seconds:>8.0} {now:>14} {:>14} {:>12.0} {resident:>10.1}",
+            committed.rows,
             (now - before) as f64 / SAMPLE.min(duration).as_secs_f64()
         );
         before = now;
@@ -46,15 +48,13 @@ pub(crate) fn edge(duration: Duration, rate: Option<f64>) -> Result<bool, Failed
     }
     let sent = sender.stop()?;
     runtime.block_on(edge.drain())?;
-    committed += take_commits(directory.path())?;
+    committed.take(|| sent)?;
 
     let (first, second) = memory.split_at(memory.len() / 2);
     let largest = |half: &[f64]| half.iter().copied().fold(0.0, f64::max);
     let (first, second) = (largest(first), largest(second));
-    println!(
-        "{sent} sent, {committed} committed; at most {first:.1} MiB resident in the first half, {second:.1} MiB in the second"
-    );
-    Ok(sent == committed && second <= first * GROWTH_MAX)
+    println!("at most {first:.1} MiB resident in the first half, {second:.1} MiB in the second");
+    Ok(committed.is_each_once(sent, workers) && second <= first * GROWTH_MAX)
 }
 
 /// Memory of this process that is resident.

@@ -1,8 +1,8 @@
-//! Components swapped at the full rate that one worker sustains.
+//! Components swapped at the full rate that workers sustain.
 
-use crate::{Failed, Sender, settings, take_commits};
+use crate::{Committed, Failed, Sender, print_percentiles, settings};
 use heplake_components::shipped;
-use heplake_host::{Activate, Activated, Control, ControlError, Edge, Stage};
+use heplake_host::{Activate, Activated, Control, ControlError, Edge, Entry, Stage};
 use heplake_tests::{poison, variants::relabelled};
 use std::{
     thread,
@@ -17,84 +17,44 @@ const BAD: usize = 11;
 /// Components that are uploaded and activated for the first time.
 const UPLOADS: usize = 10;
 
-pub(crate) fn swaps(swaps: usize, every: Duration) -> Result<bool, Failed> {
+pub(crate) fn swaps(swaps: usize, every: Duration, workers: usize) -> Result<bool, Failed> {
     let runtime = tokio::runtime::Runtime::new()?;
     let directory = tempfile::tempdir()?;
-    let edge = runtime.block_on(Edge::start(settings(directory.path())?))?;
+    let edge = runtime.block_on(Edge::start(settings(directory.path(), workers)?))?;
     let control = edge.control().clone();
-    let stage = |bytes: Vec<u8>| -> Result<String, ControlError> {
-        let entry = control.stage(Stage {
-            bytes,
-            by: "soak".into(),
-            ..Stage::default()
-        })?;
-        Ok(entry.digest)
-    };
-    let bytes = |name: &str| {
-        shipped(name)
-            .map(|shipped| shipped.bytes)
-            .ok_or("not shipped")
-    };
-    let sip = [
-        stage(bytes("sip")?.to_vec())?,
-        stage(relabelled(bytes("sip")?, "b"))?,
-    ];
-    let router = [
-        stage(bytes("sip-router")?.to_vec())?,
-        stage(relabelled(bytes("sip-router")?, "b"))?,
-    ];
+    let mut turns = Turns::new(&control)?;
     // Does well on the golden packets, and traps on some of what is sent here.
-    let bad = stage(poison::COMPONENT.to_vec())?;
+    let bad = stage(&control, poison::COMPONENT.to_vec())?.digest;
 
-    let sender = Sender::start(edge.tcp_address().ok_or("no TCP")?, None);
+    let sender = Sender::start(edge.tcp_address().ok_or("no TCP")?, workers, None);
+    let mut committed = Committed::new(directory.path(), sender.first_us);
     // Traffic to take samples from: a thousand golden packets more.
     thread::sleep(Duration::from_secs(60));
-    let mut run = Run {
-        control: &control,
-        pauses_us: Vec::new(),
-        took_ms: Vec::new(),
-        rollbacks_ms: Vec::new(),
-        taken_back: 0,
-    };
     // Never seen before: compiled and tried, then activated, under full load.
     let (mut uploads_ms, mut golden) = (Vec::new(), 0);
     for number in 0..UPLOADS {
-        let bytes = relabelled(bytes("sip")?, &format!("upload {number}"));
+        let bytes = relabelled(shipped_bytes("sip")?, &format!("upload {number}"));
         let uploaded = Instant::now();
-        let entry = control.stage(Stage {
-            bytes,
-            by: "soak".into(),
-            ..Stage::default()
-        })?;
+        let entry = stage(&control, bytes)?;
         control.activate(&order(&[&entry.digest], false))?;
         uploads_ms.push(uploaded.elapsed().as_secs_f64() * 1000.0);
         golden = entry.report.map_or(0, |report| report.packets);
     }
     let (started, sent_before) = (Instant::now(), sender.sent());
-    let mut committed = 0;
-    let (mut at_sip, mut at_router) = (0, 0);
+    let mut taken_back = 0;
     for number in 1..=swaps {
         if number % BAD == 0 {
-            run.expect_taken_back(&bad)?;
-        } else if number % ROLL_BACK == 0 {
-            run.roll_back("sip")?;
-        } else if number % PAIR == 0 {
-            (at_sip, at_router) = (1 - at_sip, 1 - at_router);
-            run.activate(&[&sip[at_sip], &router[at_router]])?;
+            expect_taken_back(&control, &bad)?;
+            taken_back += 1;
         } else {
-            at_sip = 1 - at_sip;
-            run.activate(&[&sip[at_sip]])?;
+            turns.turn(number)?;
         }
-        // What serves now decides what the next swap is.
-        let (slots, _) = control.list();
-        let active = |name: &str| slots.get(name).and_then(|slot| slot.active.clone());
-        at_sip = usize::from(active("sip").as_ref() == Some(&sip[1]));
-        at_router = usize::from(active("sip-router").as_ref() == Some(&router[1]));
         if number % 100 == 0 {
-            committed += take_commits(directory.path())?;
+            committed.take(|| sender.sent())?;
             println!(
-                "{number:>6} swaps, {:>12} sent, {committed:>12} committed",
-                sender.sent()
+                "{number:>6} swaps, {:>12} sent, {:>12} committed",
+                sender.sent(),
+                committed.rows
             );
         }
         thread::sleep(every);
@@ -103,33 +63,67 @@ pub(crate) fn swaps(swaps: usize, every: Duration) -> Result<bool, Failed> {
     let rate = (sender.sent() - sent_before) as f64 / seconds;
     let sent = sender.stop()?;
     runtime.block_on(edge.drain())?;
-    committed += take_commits(directory.path())?;
+    committed.take(|| sent)?;
 
     println!(
-        "{swaps} swaps in {seconds:.0} s, {} of them taken back by the canary; {rate:.0} a second; {sent} sent, {committed} committed",
-        run.taken_back,
+        "{swaps} swaps in {seconds:.0} s, {taken_back} of them taken back by the canary; {rate:.0} a second"
     );
+    let is_each_once = committed.is_each_once(sent, workers);
     print_percentiles(
         &format!("upload to active, compiled, {golden} golden packets, ms"),
         &mut uploads_ms,
     );
-    let pause_p99 = print_percentiles("pause of a worker, us", &mut run.pauses_us);
-    print_percentiles("activation from machine code, ms", &mut run.took_ms);
-    print_percentiles("rollback, ms", &mut run.rollbacks_ms);
-    Ok(sent == committed && pause_p99 <= 1000.0)
+    let pause_p99 = print_percentiles("an exchange in a worker, us", &mut turns.pauses_us);
+    print_percentiles("activation from machine code, ms", &mut turns.took_ms);
+    print_percentiles("rollback, ms", &mut turns.rollbacks_ms);
+    Ok(is_each_once && pause_p99 <= 1000.0)
 }
 
-struct Run<'a> {
+/// Versions of the same components that take each other's place.
+pub(crate) struct Turns<'a> {
     control: &'a Control,
-    pauses_us: Vec<f64>,
+    sip: [String; 2],
+    router: [String; 2],
+    pub(crate) pauses_us: Vec<f64>,
     took_ms: Vec<f64>,
     rollbacks_ms: Vec<f64>,
-    taken_back: u64,
 }
 
-impl Run<'_> {
-    fn activate(&mut self, digests: &[&String]) -> Result<(), Failed> {
-        let activated = self.control.activate(&order(digests, false))?;
+impl<'a> Turns<'a> {
+    pub(crate) fn new(control: &'a Control) -> Result<Self, Failed> {
+        let both = |name: &str| -> Result<[String; 2], Failed> {
+            let bytes = shipped_bytes(name)?;
+            Ok([
+                stage(control, bytes.to_vec())?.digest,
+                stage(control, relabelled(bytes, "b"))?.digest,
+            ])
+        };
+        Ok(Self {
+            control,
+            sip: both("sip")?,
+            router: both("sip-router")?,
+            pauses_us: Vec::new(),
+            took_ms: Vec::new(),
+            rollbacks_ms: Vec::new(),
+        })
+    }
+
+    /// The next: what serves now decides what that is.
+    pub(crate) fn turn(&mut self, number: usize) -> Result<(), Failed> {
+        if number.is_multiple_of(ROLL_BACK) {
+            return self.roll_back("sip");
+        }
+        let (slots, _) = self.control.list();
+        let other = |name: &str, versions: &[String; 2]| {
+            let active = slots.get(name).and_then(|slot| slot.active.as_ref());
+            versions[usize::from(active != Some(&versions[1]))].clone()
+        };
+        let mut digests = vec![other("sip", &self.sip)];
+        if number.is_multiple_of(PAIR) {
+            digests.push(other("sip-router", &self.router));
+        }
+        let digests: Vec<&String> = digests.iter().collect();
+        let activated = self.control.activate(&order(&digests, false))?;
         self.took_ms.push(activated.elapsed_ms);
         self.note(&activated);
         Ok(())
@@ -147,20 +141,30 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn expect_taken_back(&mut self, digest: &String) -> Result<(), Failed> {
-        match self.control.activate(&order(&[digest], true)) {
-            Err(ControlError::CanaryFailed { .. }) => {
-                self.taken_back += 1;
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-            Ok(_) => Err("a parser that traps passed its canary".into()),
-        }
-    }
-
     fn note(&mut self, activated: &Activated) {
         self.pauses_us.extend(&activated.pauses_us);
     }
+}
+
+fn expect_taken_back(control: &Control, digest: &String) -> Result<(), Failed> {
+    match control.activate(&order(&[digest], true)) {
+        Err(ControlError::CanaryFailed { .. }) => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(_) => Err("a parser that traps passed its canary".into()),
+    }
+}
+
+fn shipped_bytes(name: &str) -> Result<&'static [u8], Failed> {
+    let shipped = shipped(name).ok_or("not shipped")?;
+    Ok(shipped.bytes)
+}
+
+fn stage(control: &Control, bytes: Vec<u8>) -> Result<Entry, ControlError> {
+    control.stage(Stage {
+        bytes,
+        by: "soak".into(),
+        ..Stage::default()
+    })
 }
 
 fn order(digests: &[&String], force: bool) -> Activate {
@@ -169,22 +173,4 @@ fn order(digests: &[&String], force: bool) -> Activate {
         force,
         by: "soak".into(),
     }
-}
-
-/// Prints the median, the 99th of a hundred and the greatest; gives the 99th.
-fn print_percentiles(what: &str, values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (values.len() as f64 * share) as usize;
-        let place = place.min(values.len().saturating_sub(1));
-        values.get(place).copied().unwrap_or(0.0)
-    };
-    println!(
-        "{what}: {:.2} median, {:.2} p99, {:.2} greatest, of {}",
-        at(0.5),
-        at(0.99),
-        at(1.0),
-        values.len()
-    );
-    at(0.99)
 }

@@ -194,7 +194,7 @@ fn instances_without_end_are_an_error_that_says_so() {
             Err(error) => break error.to_string(),
         }
     };
-    assert!(error.contains("limit of 2500"), "{error}");
+    assert!(error.contains("limit of 3200"), "{error}");
     // One that is thrown away makes room for another.
     instances.pop();
     component.instantiate().unwrap();

@@ -308,6 +308,7 @@ fn is_verdict_name(name: &str) -> bool {
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         && !name.starts_with("component_")
         && name != "proto_type_out_of_range"
+        && name != "not_mine"
 }
 
 fn counted<T>(list: &[T], least: usize, most: usize, what: &str) -> Result<(), String> {

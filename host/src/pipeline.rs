@@ -42,6 +42,8 @@ use uuid::Uuid;
 const PROTO_TYPE_MAX: u64 = 255;
 /// The reason to refuse a packet with such a number.
 const OUT_OF_RANGE: &str = "proto_type_out_of_range";
+/// The reason to refuse a packet that the envelope calls another's: there is no other.
+const NOT_MINE: &str = "not_mine";
 
 /// What a packet's own time is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -485,6 +487,11 @@ impl Pipeline {
                 }
             }
         }
+        if !refused.is_empty() {
+            count_refused(&self.envelope, OUT_OF_RANGE, refused.len());
+            self.tally.count_refused(refused.len());
+            self.keep_refused(received, &refused);
+        }
         let origin = received.origin(&self.fields, None, &nothing, &nothing, &spans);
         for (proto_type, rows) in by_type {
             if let std::collections::btree_map::Entry::Vacant(vacant) =
@@ -620,7 +627,8 @@ fn refusal(
     parser: &ContainedParser,
 ) -> Option<String> {
     let reason = match outcome {
-        Outcome::Parsed | Outcome::NotMine => return None,
+        Outcome::Parsed => return None,
+        Outcome::NotMine => NOT_MINE,
         Outcome::Refused(reason) => reason,
         Outcome::Faulted(kind) => kind,
         Outcome::Aside(kind) => {

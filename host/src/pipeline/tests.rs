@@ -44,6 +44,7 @@ impl Parser for Wrapped {
     fn parse(&mut self, packet: &Packet<'_>, rows: &mut Rows<'_>) -> Verdict {
         match packet.bytes {
             b" " => return Verdict::named(1),
+            b"~" => return Verdict::NOT_MINE,
             [b'!', ..] => return Verdict::named(0),
             _ => {}
         }
@@ -344,6 +345,10 @@ fn packets_in_are_rows_out() {
         (&[b"1||!"], vec![
             format!("hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=shouting proto_type=1 component=words@0.1.0 sha256:d src_ip=10.0.0.1 payload=! data_extra={{\"version\":3,\"vlan\":7}}"),
         ]),
+        // Another's, and there is no other envelope.
+        (&[b"~"], vec![
+            "hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=not_mine component=wrapped@0.1.0 sha256:d payload=~ data_extra={}".into(),
+        ]),
         // A type that HEP cannot have.
         (&[b"256||x"], vec![
             "hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=proto_type_out_of_range proto_type=256 component=wrapped@0.1.0 sha256:d src_ip=10.0.0.1 payload=256||x data_extra={\"version\":3,\"vlan\":7}".into(),
@@ -356,6 +361,10 @@ fn packets_in_are_rows_out() {
     for (packets, expected) in cases {
         let mut pipeline = pipeline(false);
         assert_eq!(rows_of(&mut pipeline, packets), *expected);
+        let refused = expected
+            .iter()
+            .filter(|row| row.starts_with("hep_rejected"));
+        assert_eq!(pipeline.tally().refused(), refused.count() as u64);
     }
 }
 

@@ -18,12 +18,12 @@ mod uuids;
 pub use self::{protocol::PipelineError, tally::Tally};
 
 use self::{
-    payloads::{Payloads, gather},
+    payloads::{Payloads, gather, of_one_batch},
     protocol::Protocol,
     uuids::Uuids,
 };
 use crate::{
-    batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, PacketBatch, item_bounds},
+    batch::{PacketBatch, item_bounds},
     checked::Checked,
     contained::{ContainedParser, ContainedRouter, Items, Outcome},
     live_samples::LiveSamples,
@@ -599,25 +599,6 @@ impl Groups {
         }
         groups
     }
-}
-
-/// How many of the first payloads make a batch, as packets do: an envelope may give many
-/// payloads for a packet, and inflate them.
-fn of_one_batch(group: &[Unpacked]) -> usize {
-    let mut bytes = 0;
-    let has_room = |one: &&Unpacked| {
-        let has_room = bytes < BATCH_BYTES_MAX;
-        bytes += match one.payload.is_null() {
-            true => 0,
-            false => (one.payload.0 >> 32) as usize,
-        };
-        has_room
-    };
-    group
-        .iter()
-        .take(BATCH_PACKETS_MAX)
-        .take_while(has_room)
-        .count()
 }
 
 /// The reason to store an item as rejected, if it is to be; counts it either way.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    batch::BATCH_PACKETS_MAX,
     checked::{RowShape, Violation},
     contained::{Breaker, Parse, ParserSource, Route, RouterSource},
     rows::Values,

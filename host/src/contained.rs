@@ -17,11 +17,11 @@ pub use self::{
 
 use self::{
     instances::{Instances, TRIPPED},
-    search::{Attempts, Failed, Search},
+    search::{Attempts, Failed, Search, Stop},
 };
 use crate::{
     batch::item_bounds,
-    checked::{Checked, RowShape},
+    checked::{Checked, RowShape, Violation},
     sandbox::{ComponentError, Fault, Memory, Parser, ParserComponent, Router, RouterComponent},
 };
 use heplake_format::ComponentDigest;
@@ -265,8 +265,11 @@ impl ContainedParser {
         self.instances.memory_bytes()
     }
 
-    /// Has a batch parsed. Without the component, since it faulted too often, each item of
-    /// an envelope has faulted, and a payload is nobody's.
+    /// Has a batch parsed, or as many of its first items as one batch may return the rows of:
+    /// at least one, and as many as there are verdicts. The others are to be handed in again.
+    ///
+    /// Without the component, since it faulted too often, each item of an envelope has
+    /// faulted, and a payload is nobody's.
     pub fn parse(&mut self, items: &Items<'_>) -> Checked {
         self.faults.clear();
         let description = self.source.description();
@@ -309,6 +312,19 @@ impl ContainedParser {
     }
 }
 
+/// Whether a fault may be that of a total: many items, each right by itself, together ask
+/// for more rows, text or memory than one call is granted. Senders choose what comes
+/// together, so it must not count against the component; what is cut has its answers.
+fn is_of_a_total(fault: &Fault) -> bool {
+    match fault {
+        // More than is taken of one call is among what cannot be read.
+        Fault::Memory | Fault::Interface(_) => true,
+        Fault::Violation(violation) => violation.is_of_a_total(),
+        // Time is a batch's, too; but it is lost, and what loses it a breaker must stop.
+        Fault::Deadline | Fault::Trap(_) | Fault::Start(_) => false,
+    }
+}
+
 /// A batch that is being parsed.
 struct Parsing<'a> {
     items: &'a Items<'a>,
@@ -322,6 +338,20 @@ struct Parsing<'a> {
 }
 
 impl Parsing<'_> {
+    fn call(&mut self, items: &Items<'_>, share: Share) -> Result<Checked, Failed> {
+        self.instances.call(|parser| {
+            let checked = parser.parse_within(items, share)?;
+            let (found, expected) = (checked.verdicts().len(), items.ends.len());
+            match found == expected {
+                true => Ok(checked),
+                false => Err(Fault::Violation(Violation::VerdictCount {
+                    found,
+                    expected,
+                })),
+            }
+        })
+    }
+
     fn answer(&mut self, items: Range<usize>, verdict: u32, fault: Option<&'static str>) {
         if let Some(kind) = fault {
             self.faults
@@ -341,10 +371,7 @@ impl<'a> Attempts for Parsing<'a> {
             context_bytes,
         } = *self.items;
         if part == (0..ends.len()) {
-            let items = self.items;
-            self.all = self
-                .instances
-                .call(|parser| parser.parse_within(items, share))?;
+            self.all = self.call(self.items, share)?;
             return Ok(());
         }
         let (start, _) = item_bounds(ends, part.start);
@@ -364,13 +391,17 @@ impl<'a> Attempts for Parsing<'a> {
             context: of_part(context, self.context),
             context_bytes,
         };
-        let Self { all, shape, .. } = self;
-        self.instances.call(|parser| {
-            let checked = parser.parse_within(&items, share)?;
-            // What the parts of a batch return is held to what a batch may.
-            all.append(&checked, start as u32, ends.len(), shape)
-                .map_err(Fault::Violation)
-        })
+        let checked = self.call(&items, share)?;
+        if part.start == 0 {
+            // There is always room for the first.
+            self.all = checked;
+            return Ok(());
+        }
+        // What the parts of a batch return together is held to what a batch may: beyond it
+        // is no fault of the part that comes last.
+        self.all
+            .append(&checked, start as u32, ends.len(), self.shape)
+            .map_err(|_| Failed::Stopped(Stop::Full))
     }
 
     fn blame(&mut self, item: usize, fault: &Fault) {
@@ -379,9 +410,14 @@ impl<'a> Attempts for Parsing<'a> {
         self.answer(item..item + 1, FAULTED, Some(fault.kind()));
     }
 
-    fn excuse(&mut self, fault: &Fault) {
-        let what = "packets made a component fault together, and none of them alone";
-        self.instances.note(fault, what);
+    fn excuse(&mut self, items: usize, fault: &Fault) {
+        let what = match items {
+            1 => "a packet made an instance fault that was used, and a new one not",
+            _ => "packets made a component fault together, and none of them alone",
+        };
+        if items == 1 || !is_of_a_total(fault) {
+            self.instances.note(fault, what);
+        }
     }
 
     fn give_up(&mut self, rest: Range<usize>, reason: &'static str) {
@@ -480,9 +516,14 @@ impl Attempts for Routing<'_> {
         self.tables.push(None);
     }
 
-    fn excuse(&mut self, fault: &Fault) {
-        let what = "rows made a router fault together, and none of them alone";
-        self.instances.note(fault, what);
+    fn excuse(&mut self, items: usize, fault: &Fault) {
+        let what = match items {
+            1 => "a row made an instance of a router fault that was used, and a new one not",
+            _ => "rows made a router fault together, and none of them alone",
+        };
+        if items == 1 || !is_of_a_total(fault) {
+            self.instances.note(fault, what);
+        }
     }
 
     fn give_up(&mut self, rest: Range<usize>, _: &'static str) {

@@ -78,6 +78,13 @@ pub struct DataFileWriter {
     record_count: u64,
 }
 
+/// All rows of a file, encoded; only what its footer says is missing.
+pub(crate) struct EndedFile {
+    table: Table,
+    file: SerializedFileWriter<Vec<u8>>,
+    record_count: u64,
+}
+
 /// A whole Parquet file in memory.
 #[derive(Debug)]
 pub struct SealedFile {
@@ -224,30 +231,78 @@ impl DataFileWriter {
         sequence: Sequence,
         components: &[ComponentDigest],
     ) -> Result<SealedFile, DataFileError> {
-        let made_by: Vec<String> = components
-            .iter()
-            .map(|c| format!("{}@{} sha256:{}", c.name, c.version, c.digest))
-            .collect();
-        let says = [
-            ("heplake.edge", edge.to_string()),
-            ("heplake.sequence", sequence.0.to_string()),
-            ("heplake.components", made_by.join("\n")),
-        ];
-        self.end_file(says)
+        self.end_file(says(edge, sequence, components))
             .map_err(|source| failed(&self.table, source))
     }
 
-    fn end_file(&mut self, says: [(&str, String); 3]) -> Result<SealedFile, ParquetError> {
+    fn end_file(&mut self, says: Says) -> Result<SealedFile, ParquetError> {
         self.end_group()?;
-        let mut file = self.take_file()?;
-        for (key, value) in says {
-            file.append_key_value_metadata(KeyValue::new(key.into(), value));
-        }
+        let file = self.take_file()?;
         Ok(SealedFile {
-            bytes: self.spare.lend(file.into_inner()?),
+            bytes: self.spare.lend(finish(file, says)?),
             record_count: std::mem::take(&mut self.record_count),
         })
     }
+
+    /// Encodes all rows of the file, and leaves nothing but their bytes: a file that gets no
+    /// more rows before it is sealed does not need what a writer has.
+    ///
+    /// # Errors
+    /// Only a fault of this program.
+    pub(crate) fn end(mut self) -> Result<EndedFile, DataFileError> {
+        let file = self.end_group().and_then(|()| self.take_file());
+        Ok(EndedFile {
+            file: file.map_err(|source| failed(&self.table, source))?,
+            table: self.table,
+            record_count: self.record_count,
+        })
+    }
+}
+
+impl EndedFile {
+    /// The table.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Ends the file, and says in it who made it.
+    ///
+    /// # Errors
+    /// Only a fault of this program.
+    pub(crate) fn seal(
+        self,
+        edge: &EdgeName,
+        sequence: Sequence,
+        components: &[ComponentDigest],
+    ) -> Result<SealedFile, DataFileError> {
+        let bytes = finish(self.file, says(edge, sequence, components));
+        Ok(SealedFile {
+            bytes: bytes.map_err(|source| failed(&self.table, source))?.into(),
+            record_count: self.record_count,
+        })
+    }
+}
+
+/// What a footer says of where the file is from.
+type Says = [(&'static str, String); 3];
+
+fn says(edge: &EdgeName, sequence: Sequence, components: &[ComponentDigest]) -> Says {
+    let made_by: Vec<String> = components
+        .iter()
+        .map(|c| format!("{}@{} sha256:{}", c.name, c.version, c.digest))
+        .collect();
+    [
+        ("heplake.edge", edge.to_string()),
+        ("heplake.sequence", sequence.0.to_string()),
+        ("heplake.components", made_by.join("\n")),
+    ]
+}
+
+fn finish(mut file: SerializedFileWriter<Vec<u8>>, says: Says) -> Result<Vec<u8>, ParquetError> {
+    for (key, value) in says {
+        file.append_key_value_metadata(KeyValue::new(key.into(), value));
+    }
+    file.into_inner()
 }
 
 fn failed(table: &Table, source: ParquetError) -> DataFileError {

@@ -18,7 +18,7 @@ mod uuids;
 pub use self::{protocol::PipelineError, tally::Tally};
 
 use self::{
-    payloads::{Payloads, gather},
+    payloads::{Payloads, gather, of_one_batch},
     protocol::Protocol,
     uuids::Uuids,
 };
@@ -40,6 +40,10 @@ use uuid::Uuid;
 /// HEP's protocol type is one octet (HEP3 specification, chunk 0x000b). A number beyond
 /// would make a table of its own, and there could be any number of them.
 const PROTO_TYPE_MAX: u64 = 255;
+/// The reason to refuse a packet with such a number.
+const OUT_OF_RANGE: &str = "proto_type_out_of_range";
+/// The reason to refuse a packet that the envelope calls another's: there is no other.
+const NOT_MINE: &str = "not_mine";
 
 /// What a packet's own time is held against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +196,21 @@ impl Pipeline {
         batch: PacketBatch,
         mut write: impl FnMut(TableRows<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut batch = batch;
+        self.tally.count_batch(batch.len());
+        let mut left = Some(batch);
+        while let Some(batch) = left {
+            left = self.process_first(batch, &mut write)?;
+        }
+        Ok(())
+    }
+
+    /// Turns as many of the first packets into rows as one batch may give rows; gives back
+    /// the others.
+    fn process_first<E: From<PlanError>>(
+        &mut self,
+        mut batch: PacketBatch,
+        write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
+    ) -> Result<Option<PacketBatch>, E> {
         let packets = Space::new(std::mem::take(&mut batch.bytes));
         let mut enveloped = self.envelope.parse(&Items {
             bytes: packets.bytes(),
@@ -200,6 +218,7 @@ impl Pipeline {
             received: &batch.received,
             ..Items::default()
         });
+        let others = split_off(&mut batch, packets.bytes(), enveloped.verdicts().len());
         let envelope_scratch = Space::new(enveloped.take_scratch());
         let received = Received {
             packets: &packets,
@@ -209,7 +228,6 @@ impl Pipeline {
         };
 
         let unpacked = self.unpacked(&received);
-        self.tally.count_batch(batch.len());
         if let Some(samples) = &self.samples {
             samples.offer(
                 &batch,
@@ -217,19 +235,21 @@ impl Pipeline {
                 unpacked.iter().map(|one| (one.row.packet, one.proto_type)),
             );
         }
-        self.write_refused(&received, &mut write)?;
+        self.write_refused(&received, write)?;
         let mut groups = Groups::of(&unpacked, &self.protocols);
         for index in 0..self.protocols.len() {
             let group = std::mem::take(&mut groups.by_protocol[index]);
-            if !group.is_empty() {
-                let others = self.parse_group(index, &received, &group, &mut write)?;
+            let mut left = group.as_slice();
+            while !left.is_empty() {
+                let (first, others) = self.parse_first(index, &received, left, write)?;
                 groups.without_parser.extend(others);
+                left = left.get(first..).unwrap_or_default();
             }
         }
-        if groups.without_parser.is_empty() {
-            return Ok(());
+        if !groups.without_parser.is_empty() {
+            self.write_unparsed(&received, &groups.without_parser, write)?;
         }
-        self.write_unparsed(&received, &groups.without_parser, &mut write)
+        Ok(others)
     }
 
     /// The envelope's rows, with what the host reads of them.
@@ -318,14 +338,15 @@ impl Pipeline {
         }
     }
 
-    /// Has one protocol's payloads parsed and routed; gives back those that are not its.
-    fn parse_group<E: From<PlanError>>(
+    /// Has the first of one protocol's payloads parsed and routed: as many as make a batch,
+    /// and as one may give rows. Says how many, and gives back those that are not its.
+    fn parse_first<E: From<PlanError>>(
         &mut self,
         index: usize,
         received: &Received<'_>,
         group: &[Unpacked],
         write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
-    ) -> Result<Vec<Unpacked>, E> {
+    ) -> Result<(usize, Vec<Unpacked>), E> {
         let Self {
             protocols,
             rejected,
@@ -347,10 +368,12 @@ impl Pipeline {
             refused_by,
         }) = protocols.get_mut(index)
         else {
-            return Ok(Vec::new());
+            return Ok((group.len(), Vec::new()));
         };
+        let group = group.get(..of_one_batch(group)).unwrap_or(group);
         let payloads = Payloads::of(group, received, context);
         let mut parsed = parser.parse(&payloads.items());
+        let group = group.get(..parsed.verdicts().len()).unwrap_or(group);
         let scratch = Space::new(parsed.take_scratch());
 
         let mut others = Vec::new();
@@ -424,7 +447,7 @@ impl Pipeline {
             }
         }
         write_rows(&origin, rejected, refused_by, refused, uuids, write)?;
-        Ok(others)
+        Ok((group.len(), others))
     }
 
     /// Payloads without a parser, by protocol type.
@@ -438,7 +461,7 @@ impl Pipeline {
         let mut by_type: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
         let mut refused = Vec::new();
         let refusals = [Refusal {
-            reason: "proto_type_out_of_range".into(),
+            reason: OUT_OF_RANGE.into(),
             component: self.envelope.label().clone(),
             bytes: Cell::NULL,
             packet: true,
@@ -463,6 +486,11 @@ impl Pipeline {
                     });
                 }
             }
+        }
+        if !refused.is_empty() {
+            count_refused(&self.envelope, OUT_OF_RANGE, refused.len());
+            self.tally.count_refused(refused.len());
+            self.keep_refused(received, &refused);
         }
         let origin = received.origin(&self.fields, None, &nothing, &nothing, &spans);
         for (proto_type, rows) in by_type {
@@ -579,28 +607,41 @@ fn refusal(
     store_keep_alives: bool,
     parser: &ContainedParser,
 ) -> Option<String> {
-    let component = || parser.named().name.clone();
-    match outcome {
-        Outcome::Parsed | Outcome::NotMine => None,
-        Outcome::Refused(reason) => {
-            metrics::counter!("heplake_packets_refused_total",
-                "component" => component(), "reason" => reason.to_owned())
-            .increment(1);
-            Some(reason.into())
-        }
-        Outcome::Faulted(kind) => {
-            metrics::counter!("heplake_packets_refused_total",
-                "component" => component(), "reason" => kind)
-            .increment(1);
-            Some(kind.into())
-        }
+    let reason = match outcome {
+        Outcome::Parsed => return None,
+        Outcome::NotMine => NOT_MINE,
+        Outcome::Refused(reason) => reason,
+        Outcome::Faulted(kind) => kind,
         Outcome::Aside(kind) => {
             metrics::counter!("heplake_packets_set_aside_total",
-                "component" => component(), "kind" => kind.to_owned())
+                "component" => parser.named().name.clone(), "kind" => kind.to_owned())
             .increment(1);
-            store_keep_alives.then(|| kind.into())
+            return store_keep_alives.then(|| kind.into());
         }
+    };
+    count_refused(parser, reason, 1);
+    Some(reason.into())
+}
+
+fn count_refused(parser: &ContainedParser, reason: &str, packets: usize) {
+    metrics::counter!("heplake_packets_refused_total",
+        "component" => parser.named().name.clone(), "reason" => reason.to_owned())
+    .increment(packets as u64);
+}
+
+/// Leaves the first packets in a batch whose bytes are these; gives back the others.
+fn split_off(batch: &mut PacketBatch, bytes: &[u8], first: usize) -> Option<PacketBatch> {
+    if first >= batch.len() {
+        return None;
     }
+    let (start, _) = item_bounds(&batch.ends, first);
+    let ends = batch.ends.split_off(first);
+    Some(PacketBatch {
+        bytes: bytes.get(start..).unwrap_or_default().to_vec(),
+        ends: ends.iter().map(|end| end - start as u32).collect(),
+        received: batch.received.split_off(first.min(batch.received.len())),
+        peers: batch.peers.split_off(first.min(batch.peers.len())),
+    })
 }
 
 /// Hands rows on, those of each date for themselves.

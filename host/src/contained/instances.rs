@@ -2,7 +2,7 @@
 
 use super::{
     breaker::Breaker,
-    search::Failed,
+    search::{Failed, Stop},
     {Memory, Parse, Route},
 };
 use crate::sandbox::{ComponentError, Fault};
@@ -38,9 +38,25 @@ pub(super) struct Instances<I: ?Sized> {
     make: Box<Make<I>>,
     named: ComponentDigest,
     breaker: Arc<Breaker>,
-    working: Option<Box<I>>,
+    working: Option<Working<I>>,
     /// So that the first fault of a batch costs no time to make another.
     spare: Option<Box<I>>,
+}
+
+/// The instance that is called.
+struct Working<I: ?Sized> {
+    instance: Box<I>,
+    /// It has served earlier batches.
+    is_used: bool,
+}
+
+impl<I: ?Sized> Working<I> {
+    fn new(instance: Box<I>) -> Self {
+        Self {
+            instance,
+            is_used: false,
+        }
+    }
 }
 
 impl<I: ?Sized + Instance> Instances<I> {
@@ -53,7 +69,7 @@ impl<I: ?Sized + Instance> Instances<I> {
         breaker: Arc<Breaker>,
         make: impl Fn() -> Result<Box<I>, ComponentError> + Send + 'static,
     ) -> Result<Self, ComponentError> {
-        let (working, spare) = (Some(make()?), Some(make()?));
+        let (working, spare) = (Some(Working::new(make()?)), Some(make()?));
         Ok(Self {
             make: Box::new(make),
             named: named.clone(),
@@ -73,24 +89,26 @@ impl<I: ?Sized + Instance> Instances<I> {
     ) -> Result<R, Failed> {
         if self.breaker.is_tripped() {
             (self.working, self.spare) = (None, None);
-            return Err(Failed::OutOfService(TRIPPED));
+            return Err(Failed::Stopped(Stop::OutOfService(TRIPPED)));
         }
-        let mut instance = match self.working.take().or_else(|| self.spare.take()) {
-            Some(instance) => instance,
-            None => (self.make)().map_err(|error| {
+        let spare = || self.spare.take().map(Working::new);
+        let mut working = match self.working.take().or_else(spare) {
+            Some(working) => working,
+            None => Working::new((self.make)().map_err(|error| {
                 let fault = Fault::Start(error.to_string());
                 self.note(&fault, "a component cannot be started again");
-                Failed::OutOfService(fault.kind())
-            })?,
+                Failed::Stopped(Stop::OutOfService(fault.kind()))
+            })?),
         };
-        match call(&mut instance) {
+        match call(&mut working.instance) {
             Ok(returned) => {
-                self.working = Some(instance);
+                self.working = Some(working);
                 Ok(returned)
             }
             Err(fault) => {
                 self.count_replaced("fault");
-                Err(Failed::Fault(fault))
+                let was_used = working.is_used;
+                Err(Failed::Fault { fault, was_used })
             }
         }
     }
@@ -98,13 +116,14 @@ impl<I: ?Sized + Instance> Instances<I> {
     /// Makes ready for the next batch: replaces an instance that has become too large, and
     /// the spare if it was used.
     pub(super) fn tidy(&mut self) {
-        let working = self.working.as_deref();
-        if working.is_some_and(|instance| instance.memory().is_swollen()) {
+        let working = self.working.as_ref();
+        if working.is_some_and(|working| working.instance.memory().is_swollen()) {
             self.count_replaced("memory");
             self.working = None;
         }
-        if self.working.is_none() {
-            self.working = self.spare.take();
+        match &mut self.working {
+            Some(working) => working.is_used = true,
+            None => self.working = self.spare.take().map(Working::new),
         }
         if self.spare.is_none() && !self.breaker.is_tripped() {
             // If it cannot be made now it is tried again when it is needed, and said there.
@@ -131,10 +150,10 @@ impl<I: ?Sized + Instance> Instances<I> {
 
     /// Bytes of memory that the instances have.
     pub(super) fn memory_bytes(&self) -> usize {
-        let instances = [&self.working, &self.spare];
-        instances
+        let working = self.working.as_ref().map(|working| &working.instance);
+        working
             .into_iter()
-            .flatten()
+            .chain(&self.spare)
             .map(|instance| instance.memory().bytes)
             .sum()
     }

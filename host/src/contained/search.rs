@@ -46,12 +46,25 @@ impl Share {
     }
 }
 
-/// Why a call gave no answer.
+/// Why items have no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failed {
     /// The component faulted.
-    Fault(Fault),
-    /// There is none to be called, for this reason.
+    Fault {
+        fault: Fault,
+        /// The instance had served earlier batches: it may be what they left in it.
+        was_used: bool,
+    },
+    /// The search ends here.
+    Stopped(Stop),
+}
+
+/// Why a search ends before its last item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// There is an answer, but no room for it beside those that there are.
+    Full,
+    /// There is no instance to be called, for this reason.
     OutOfService(&'static str),
 }
 
@@ -62,8 +75,9 @@ pub(super) trait Attempts {
     fn attempt(&mut self, items: Range<usize>, share: Share) -> Result<(), Failed>;
     /// This item faulted when it stood alone.
     fn blame(&mut self, item: usize, fault: &Fault);
-    /// There was a fault, and no item that causes it alone.
-    fn excuse(&mut self, fault: &Fault);
+    /// So many items made a fault together, and none of them does alone; or a single one on
+    /// an instance that was used, and not on another.
+    fn excuse(&mut self, items: usize, fault: &Fault);
     /// Nothing can be called any more for the rest.
     fn give_up(&mut self, rest: Range<usize>, reason: &'static str);
 }
@@ -83,7 +97,7 @@ impl Default for Search {
 }
 
 impl Search {
-    /// Gets an answer for each of so many items.
+    /// Gets an answer for each of so many items, or for the first that there is room for.
     pub(super) fn run(&mut self, count: usize, attempts: &mut impl Attempts) {
         let mut start = 0;
         while start < count {
@@ -97,18 +111,41 @@ impl Search {
                     self.stride = self.stride.saturating_mul(2);
                     Ok(end)
                 }
-                Err(Failed::Fault(fault)) => {
+                Err(Failed::Fault { fault, was_used }) => {
                     self.stride = ((end - start) / PARTS).max(1);
-                    narrow(start..end, fault, share, attempts)
+                    match was_used && end - start == 1 {
+                        true => hear_again(start, fault, share, attempts),
+                        false => narrow(start..end, fault, share, attempts),
+                    }
                 }
-                Err(Failed::OutOfService(reason)) => Err((start, reason)),
+                Err(Failed::Stopped(stop)) => Err((start, stop)),
             };
             match next {
                 Ok(next) => start = next,
-                Err((from, reason)) => return attempts.give_up(from..count, reason),
+                Err((_, Stop::Full)) => return,
+                Err((from, Stop::OutOfService(reason))) => {
+                    return attempts.give_up(from..count, reason);
+                }
             }
         }
     }
+}
+
+/// Answers a single item on which an instance faulted that was used: what earlier packets
+/// left in an instance is not this one's fault. The next instance is a new one.
+fn hear_again(
+    item: usize,
+    fault: Fault,
+    share: impl Fn(&Range<usize>) -> Share,
+    attempts: &mut impl Attempts,
+) -> Result<usize, (usize, Stop)> {
+    let alone = item..item + 1;
+    match attempts.attempt(alone.clone(), share(&alone)) {
+        Ok(()) => attempts.excuse(1, &fault),
+        Err(Failed::Fault { fault, .. }) => attempts.blame(item, &fault),
+        Err(Failed::Stopped(stop)) => return Err((item, stop)),
+    }
+    Ok(alone.end)
 }
 
 /// Answers a range that faulted as a whole up to and with its first guilty item, and tells
@@ -118,8 +155,9 @@ fn narrow(
     fault: Fault,
     share: impl Fn(&Range<usize>) -> Share,
     attempts: &mut impl Attempts,
-) -> Result<usize, (usize, &'static str)> {
+) -> Result<usize, (usize, Stop)> {
     let Range { mut start, mut end } = guilty;
+    let mut together = end - start;
     let mut fault = fault;
     // Whether the fault in hand is that of one item by itself.
     let mut alone = end - start == 1;
@@ -134,16 +172,17 @@ fn narrow(
         let next = (start + part).min(end);
         match attempts.attempt(start..next, share(&(start..next))) {
             Ok(()) if next == end => {
-                attempts.excuse(&fault);
+                attempts.excuse(together, &fault);
                 return Ok(end);
             }
             Ok(()) => start = next,
-            Err(Failed::Fault(found)) => {
+            Err(Failed::Fault { fault: found, .. }) => {
                 (end, fault) = (next, found);
-                alone = end - start == 1;
-                part = ((end - start) / PARTS).max(1);
+                together = end - start;
+                alone = together == 1;
+                part = (together / PARTS).max(1);
             }
-            Err(Failed::OutOfService(reason)) => return Err((start, reason)),
+            Err(Failed::Stopped(stop)) => return Err((start, stop)),
         }
     }
     attempts.blame(start, &fault);

@@ -5,6 +5,9 @@ use std::{
     time::Duration,
 };
 
+/// Rows of an item that is a star.
+const MANY: usize = 3000;
+
 /// A parser that faults on whatever holds an `X`.
 #[derive(Default)]
 struct Touchy;
@@ -25,6 +28,11 @@ impl heplake_sdk::Parser for Touchy {
             [] => return Verdict::named(0),
             b" " => return Verdict::named(1),
             b"?" => return Verdict::NOT_MINE,
+            b"*" => {
+                for _ in 1..MANY {
+                    rows.row().text(0, packet.bytes);
+                }
+            }
             _ => {}
         }
         let mut row = rows.row();
@@ -45,6 +53,7 @@ struct Source {
 #[derive(Default)]
 struct Instance {
     memory: Memory,
+    calls: usize,
 }
 
 impl Parse for Instance {
@@ -60,7 +69,9 @@ impl Parse for Instance {
                 bytes_max: 100,
             };
         }
-        if items.bytes.contains(&b'X') {
+        self.calls += 1;
+        let is_stale = self.calls > 1 && items.bytes.contains(&b'S');
+        if is_stale || items.bytes.contains(&b'X') {
             return Err(Fault::Trap("unreachable".into()));
         }
         let batch = Batch {
@@ -116,6 +127,11 @@ impl Default for Contained {
 }
 
 fn touchy(contained: Contained) -> (ContainedParser, Arc<AtomicUsize>) {
+    let breaker = breaker(contained.faults_max);
+    touchy_with(contained, breaker)
+}
+
+fn touchy_with(contained: Contained, breaker: Arc<Breaker>) -> (ContainedParser, Arc<AtomicUsize>) {
     let made = Arc::new(AtomicUsize::new(0));
     let mut description = heplake_sdk::Parser::describe(&Touchy);
     description.accepts = contained.accepts;
@@ -125,7 +141,6 @@ fn touchy(contained: Contained) -> (ContainedParser, Arc<AtomicUsize>) {
         made: made.clone(),
         made_max: contained.made_max,
     };
-    let breaker = breaker(contained.faults_max);
     let parser = ContainedParser::new(Arc::new(source), breaker).unwrap();
     (parser, made)
 }
@@ -140,6 +155,17 @@ fn parse(items: &[&str]) -> Vec<String> {
 }
 
 fn parse_with(parser: &mut ContainedParser, items: &[&str]) -> Vec<String> {
+    let mut outcomes = Vec::new();
+    while outcomes.len() < items.len() {
+        let first = parse_first(parser, &items[outcomes.len()..]);
+        assert!(!first.is_empty());
+        outcomes.extend(first);
+    }
+    outcomes
+}
+
+/// The same of as many of the first items as are answered in one go.
+fn parse_first(parser: &mut ContainedParser, items: &[&str]) -> Vec<String> {
     let bytes = items.concat();
     let mut end = 0;
     let ends: Vec<u32> = items
@@ -157,7 +183,7 @@ fn parse_with(parser: &mut ContainedParser, items: &[&str]) -> Vec<String> {
         ..Items::default()
     };
     let checked = parser.parse(&items);
-    (0..ends.len())
+    (0..checked.verdicts().len())
         .map(|item| match parser.outcome(checked.verdicts(), item) {
             Outcome::Parsed => {
                 let row = checked
@@ -171,7 +197,11 @@ fn parse_with(parser: &mut ContainedParser, items: &[&str]) -> Vec<String> {
                         .resolve(bytes.as_bytes(), checked.scratch());
                     String::from_utf8(text.unwrap().to_vec()).unwrap()
                 };
-                format!("{}/{}", text(0), text(1))
+                let rows = checked.items().iter().filter(|of| **of as usize == item);
+                match rows.count() {
+                    MANY => "many".into(),
+                    _ => format!("{}/{}", text(0), text(1)),
+                }
             }
             other => format!("{other:?}"),
         })
@@ -228,10 +258,59 @@ fn an_instance_that_faulted_is_not_used_again_and_a_spare_stands_by() {
     parse_with(&mut parser, &["ab"]);
     parse_with(&mut parser, &["ab"]);
     assert_eq!(made(), 2);
+    // It is heard again, since the instance was used.
     parse_with(&mut parser, &["X"]);
     assert_eq!(made(), 3);
     parse_with(&mut parser, &["ab"]);
-    assert_eq!(made(), 3);
+    assert_eq!(made(), 4);
+    parse_with(&mut parser, &["ab"]);
+    assert_eq!(made(), 4);
+}
+
+#[test]
+fn an_item_alone_is_not_blamed_for_what_others_left_in_an_instance() {
+    let breaker = breaker(0);
+    let (mut parser, _) = touchy_with(Contained::default(), breaker.clone());
+    for (items, expected, faults) in [
+        (vec!["S"], vec!["S/S"], 0),
+        (vec!["S"], vec!["S/S"], 1),
+        (vec!["ab"], vec!["ab/ba"], 1),
+        (vec!["S", "cd"], vec!["S/S", "cd/dc"], 2),
+        (vec!["XS"], vec!["Faulted(\"component_trap\")"], 3),
+    ] {
+        assert_eq!(parse_with(&mut parser, &items), expected);
+        assert_eq!(breaker.faults(), faults, "{items:?}");
+    }
+}
+
+#[test]
+fn items_that_give_more_rows_than_a_batch_may_are_answered_in_turns_and_are_no_fault() {
+    let x = "Faulted(\"component_trap\")";
+    for (items, expected, faults) in [
+        (vec!["*"; 2], vec!["many"; 2], 0),
+        (vec!["*"; 4], vec!["many"; 4], 0),
+        (vec!["*"; 100], vec!["many"; 100], 0),
+        (
+            vec!["ab", "*", "X", "*", "*", "", "*", "X", "cd"],
+            vec![
+                "ab/ba",
+                "many",
+                x,
+                "many",
+                "many",
+                "Refused(\"empty\")",
+                "many",
+                x,
+                "cd/dc",
+            ],
+            2,
+        ),
+    ] {
+        let breaker = breaker(0);
+        let (mut parser, _) = touchy_with(Contained::default(), breaker.clone());
+        assert_eq!(parse_with(&mut parser, &items), expected);
+        assert_eq!(breaker.faults(), faults, "{items:?}");
+    }
 }
 
 #[test]

@@ -1,7 +1,12 @@
 //! What the next stage gets to see of a batch, and no more.
 
 use super::{Received, Unpacked};
-use crate::{checked::Checked, contained::Items, rows::Space};
+use crate::{
+    batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX},
+    checked::Checked,
+    contained::Items,
+    rows::Space,
+};
 use heplake_sdk::{Cell, Kind};
 
 /// Payloads of one protocol, end to end: all that its parser gets to see.
@@ -52,6 +57,25 @@ impl Payloads {
             context_bytes: &self.context_bytes,
         }
     }
+}
+
+/// How many of the first payloads make a batch, as packets do: an envelope may give many
+/// payloads for a packet, and inflate them.
+pub(super) fn of_one_batch(group: &[Unpacked]) -> usize {
+    let mut bytes = 0;
+    let has_room = |one: &&Unpacked| {
+        let has_room = bytes < BATCH_BYTES_MAX;
+        bytes += match one.payload.is_null() {
+            true => 0,
+            false => (one.payload.0 >> 32) as usize,
+        };
+        has_room
+    };
+    group
+        .iter()
+        .take(BATCH_PACKETS_MAX)
+        .take_while(has_room)
+        .count()
 }
 
 /// The fields that a router reads, row by row, with their text end to end.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::{
+    batch::BATCH_PACKETS_MAX,
     checked::{RowShape, Violation},
     contained::{Breaker, Parse, ParserSource, Route, RouterSource},
     rows::Values,
@@ -14,7 +15,8 @@ use std::{net::SocketAddr, sync::Arc};
 
 const RECEIVED: u64 = 1_795_305_600_000_000;
 
-/// An envelope of text: `type|time|payload`; `!` is refused, a blank set aside.
+/// An envelope of text: `type|time|payload`, ten times over behind a `+`; `!` is refused, a
+/// blank set aside, `~` another's.
 #[derive(Default)]
 struct Wrapped;
 
@@ -43,26 +45,36 @@ impl Parser for Wrapped {
     fn parse(&mut self, packet: &Packet<'_>, rows: &mut Rows<'_>) -> Verdict {
         match packet.bytes {
             b" " => return Verdict::named(1),
+            b"~" => return Verdict::NOT_MINE,
             [b'!', ..] => return Verdict::named(0),
             _ => {}
         }
-        let mut parts = packet.bytes.splitn(3, |byte| *byte == b'|');
-        let mut number =
-            || -> Option<u64> { std::str::from_utf8(parts.next()?).ok()?.parse().ok() };
-        let (proto_type, time) = (number(), number());
-        let mut row = rows.row();
-        row.number(0, 3);
-        row.text(2, [10, 0, 0, 1]);
-        if let Some(time) = time {
-            row.number(6, time);
+        let (times, bytes) = match packet.bytes {
+            [b'+', rest @ ..] => (10, rest),
+            bytes => (1, bytes),
+        };
+        for _ in 0..times {
+            write_wrapped(bytes, rows);
         }
-        if let Some(proto_type) = proto_type {
-            row.number(7, proto_type);
-        }
-        row.text(10, parts.next().unwrap_or_default());
-        row.number(11, 7);
         Verdict::PARSED
     }
+}
+
+fn write_wrapped(bytes: &[u8], rows: &mut Rows<'_>) {
+    let mut parts = bytes.splitn(3, |byte| *byte == b'|');
+    let mut number = || -> Option<u64> { std::str::from_utf8(parts.next()?).ok()?.parse().ok() };
+    let (proto_type, time) = (number(), number());
+    let mut row = rows.row();
+    row.number(0, 3);
+    row.text(2, [10, 0, 0, 1]);
+    if let Some(time) = time {
+        row.number(6, time);
+    }
+    if let Some(proto_type) = proto_type {
+        row.number(7, proto_type);
+    }
+    row.text(10, parts.next().unwrap_or_default());
+    row.number(11, 7);
 }
 
 /// A parser of words: each is a row. `?` is not its, `!` refused.
@@ -220,19 +232,23 @@ fn breaker() -> Arc<Breaker> {
     Arc::new(Breaker::new(0, Duration::ZERO))
 }
 
-fn contain<P: Parser + Send + 'static>(name: &str) -> ContainedParser {
+fn contain<P: Parser + Send + 'static>(name: &str, breaker: &Arc<Breaker>) -> ContainedParser {
     let make: fn() -> P = P::default;
     let source = NativeSource((P::default().describe(), make), named(name));
-    ContainedParser::new(Arc::new(source), breaker()).unwrap()
+    ContainedParser::new(Arc::new(source), breaker.clone()).unwrap()
 }
 
 fn pipeline(store_keep_alives: bool) -> Pipeline {
+    pipeline_with(store_keep_alives, &breaker())
+}
+
+fn pipeline_with(store_keep_alives: bool, breaker: &Arc<Breaker>) -> Pipeline {
     let router = RouterOf(ByLength.describe(), named("by-length"));
-    let router = ContainedRouter::new(Arc::new(router), breaker()).unwrap();
-    let parsers = vec![(contain::<Words>("words"), Some(router))];
+    let router = ContainedRouter::new(Arc::new(router), breaker.clone()).unwrap();
+    let parsers = vec![(contain::<Words>("words", breaker), Some(router))];
     let window = TimeWindow::default();
     Pipeline::new(
-        contain::<Wrapped>("wrapped"),
+        contain::<Wrapped>("wrapped", breaker),
         parsers,
         window,
         store_keep_alives,
@@ -330,6 +346,10 @@ fn packets_in_are_rows_out() {
         (&[b"1||!"], vec![
             format!("hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=shouting proto_type=1 component=words@0.1.0 sha256:d src_ip=10.0.0.1 payload=! data_extra={{\"version\":3,\"vlan\":7}}"),
         ]),
+        // Another's, and there is no other envelope.
+        (&[b"~"], vec![
+            "hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=not_mine component=wrapped@0.1.0 sha256:d payload=~ data_extra={}".into(),
+        ]),
         // A type that HEP cannot have.
         (&[b"256||x"], vec![
             "hep_rejected 2026-11-22: timestamp=received peer_ip=192.0.2.9 peer_port=4000 reason=proto_type_out_of_range proto_type=256 component=wrapped@0.1.0 sha256:d src_ip=10.0.0.1 payload=256||x data_extra={\"version\":3,\"vlan\":7}".into(),
@@ -340,7 +360,72 @@ fn packets_in_are_rows_out() {
         ]),
     ];
     for (packets, expected) in cases {
-        assert_eq!(rows_of(&mut pipeline(false), packets), *expected);
+        let mut pipeline = pipeline(false);
+        assert_eq!(rows_of(&mut pipeline, packets), *expected);
+        let refused = expected
+            .iter()
+            .filter(|row| row.starts_with("hep_rejected"));
+        assert_eq!(pipeline.tally().refused(), refused.count() as u64);
+    }
+}
+
+#[test]
+fn packets_that_give_many_rows_are_all_stored_and_are_no_fault() {
+    let ten = "a b c d e f g h i j";
+    for (packets, expected) in [
+        // The parser gives ten rows a payload, the envelope ten a packet, and both.
+        (
+            vec![format!("1||{ten}"); BATCH_PACKETS_MAX],
+            vec![("short_words", 10_240)],
+        ),
+        (
+            vec!["+9||x".into(); BATCH_PACKETS_MAX],
+            vec![("hep_proto_9_default", 10_240)],
+        ),
+        (
+            vec![format!("+1||{ten}"); BATCH_PACKETS_MAX],
+            vec![("short_words", 102_400)],
+        ),
+        (
+            (0..BATCH_PACKETS_MAX)
+                .map(|packet| match packet % 4 {
+                    0 => "!".into(),
+                    1 => "+1||?".into(),
+                    2 => "+256||x".into(),
+                    _ => format!("+1||{ten}"),
+                })
+                .collect(),
+            vec![
+                ("hep_proto_1_default", 2560),
+                ("hep_rejected", 256 + 2560),
+                ("short_words", 25_600),
+            ],
+        ),
+    ] {
+        let breaker = breaker();
+        let mut pipeline = pipeline_with(false, &breaker);
+        let mut batch = PacketBatch::default();
+        for packet in &packets {
+            let peer = SocketAddr::from(([192, 0, 2, 9], 4000));
+            batch.push(packet.as_bytes(), RECEIVED, peer);
+        }
+        let mut rows = BTreeMap::new();
+        let write = |written: TableRows<'_>| -> Result<(), PlanError> {
+            let table = written.plan.table().name.to_string();
+            *rows.entry(table).or_default() += written.len();
+            Ok(())
+        };
+        pipeline.process(batch, write).unwrap();
+        let expected = expected
+            .into_iter()
+            .map(|(table, rows)| (table.into(), rows));
+        assert_eq!(rows, expected.collect::<BTreeMap<String, usize>>());
+        assert_eq!(breaker.faults(), 0);
+        let tally = pipeline.tally();
+        assert_eq!(
+            (tally.batches(), tally.packets()),
+            (1, BATCH_PACKETS_MAX as u64)
+        );
     }
 }
 

@@ -4,10 +4,22 @@
 use super::instance::{PARTS_MAX, TABLE_ENTRIES_MAX};
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// Instances at a time: a worker has two of each component; thrice as many while components are
-/// swapped, those before and those to come. Enough for 128 workers, which is their limit, with
-/// three components each. Only address space is taken for those that are not there.
-const INSTANCES_MAX: u32 = 2500;
+/// Most workers; see `writer.worker_count`.
+const WORKERS_MAX: u32 = 128;
+/// Pipelines of a worker: the one that works, the one before that stays warm, and the one
+/// to come.
+const PIPELINES_MAX: u32 = 3;
+/// Components of a pipeline: an envelope, two parsers, a router. With fewer workers there may
+/// be more.
+const COMPONENTS_MAX: u32 = 4;
+/// Instances of a component in a pipeline: one that works, and a spare.
+const INSTANCES_OF_COMPONENT_MAX: u32 = 2;
+/// Instances beside the workers': of components that are described, tried or replayed.
+const OTHERS_MAX: u32 = 128;
+/// Instances at a time. Only address space is taken for those that are not there: four
+/// gigabytes and a guard for each, 13 of the 128 terabytes that a process has.
+const INSTANCES_MAX: u32 =
+    WORKERS_MAX * PIPELINES_MAX * COMPONENTS_MAX * INSTANCES_OF_COMPONENT_MAX + OTHERS_MAX;
 /// Bytes of a memory that are cleared rather than given back to the machine: a parser's stack
 /// and data, and a short range of packets. Only what was touched is cleared.
 const KEPT_BYTES: usize = 2 << 20;

@@ -2,9 +2,18 @@
 //!
 //! A writer that had rows stays when its file is sealed: the next rows most likely go where
 //! the last went, and find its memory there.
+//!
+//! Senders say of which day a packet is, so how many files there are between two commits has
+//! a bound: beyond it a day that has no file yet gets none. Its rows are stored under the
+//! day of their arrival, as those are whose time cannot be, and keep their own time as
+//! `data_extra.original_timestamp`.
 
 use super::{Backlog, WorkedFile, WorkerError};
-use crate::{configuration::Compression, data_file::DataFileWriter, rows::TableRows};
+use crate::{
+    configuration::Compression,
+    data_file::{DataFileWriter, EndedFile},
+    rows::{Row, TableRows},
+};
 use heplake_format::{ComponentDigest, EdgeName, PartitionDate, Sequence, TableName};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -14,6 +23,10 @@ use std::{
 /// Files that a worker has open at a time. Each holds a row group; packets with times all
 /// over a year would open one for each day. Beyond this the fullest is closed early.
 const OPEN_FILES_MAX: usize = 64;
+/// Files that are closed early between two commits: as many again. Each is an object to
+/// write and to register, however few rows it has. Beyond this there are further files only
+/// for the days on which packets arrive, one for each table.
+const CLOSED_EARLY_MAX: usize = 64;
 
 type Key = (TableName, PartitionDate);
 
@@ -21,7 +34,9 @@ pub(super) struct Files {
     edge: EdgeName,
     compression: Compression,
     open: BTreeMap<Key, OpenFile>,
-    full: Vec<(PartitionDate, OpenFile)>,
+    full: Vec<FullFile>,
+    /// How many of them there is nothing wrong with but that others had to be opened.
+    closed_early: usize,
     backlog: Arc<Backlog>,
 }
 
@@ -33,6 +48,13 @@ struct OpenFile {
     made_by: Vec<ComponentDigest>,
 }
 
+/// A file that takes no more rows: its writer's memory is given back.
+struct FullFile {
+    date: PartitionDate,
+    file: EndedFile,
+    made_by: Vec<ComponentDigest>,
+}
+
 impl Files {
     pub(super) fn new(edge: EdgeName, compression: Compression, backlog: Arc<Backlog>) -> Self {
         Self {
@@ -40,6 +62,7 @@ impl Files {
             compression,
             open: BTreeMap::new(),
             full: Vec::new(),
+            closed_early: 0,
             backlog,
         }
     }
@@ -50,14 +73,33 @@ impl Files {
     }
 
     pub(super) fn write(&mut self, rows: &TableRows<'_>) -> Result<(), WorkerError> {
+        let key = (rows.plan.table().name.clone(), rows.date);
+        if self.closed_early < CLOSED_EARLY_MAX || self.open.contains_key(&key) {
+            return self.write_to(key, rows);
+        }
+        self.forget_empty();
+        if self.open.len() < OPEN_FILES_MAX {
+            return self.write_to(key, rows);
+        }
+        for (date, arrived) in by_arrival(rows) {
+            let of_day = TableRows {
+                date,
+                rows: &arrived,
+                ..*rows
+            };
+            self.write_to((key.0.clone(), date), &of_day)?;
+        }
+        Ok(())
+    }
+
+    fn write_to(&mut self, key: Key, rows: &TableRows<'_>) -> Result<(), WorkerError> {
         let table = rows.plan.table();
-        let key = (table.name.clone(), rows.date);
         let count = rows.len() as u64;
         let other_columns = |file: &OpenFile| {
             !Arc::ptr_eq(&file.last_made_by, rows.made_by) && file.writer.table() != table
         };
         if self.open.get(&key).is_some_and(other_columns) {
-            self.close(&key);
+            self.close(&key)?;
         }
         let file = match self.open.entry(key.clone()) {
             Entry::Occupied(open) => open.into_mut(),
@@ -73,49 +115,77 @@ impl Files {
         metrics::counter!("heplake_rows_written_total", "table" => key.0.to_string())
             .increment(count);
         if file.writer.is_full() {
-            self.close(&key);
+            self.close(&key)?;
         } else if self.open.len() > OPEN_FILES_MAX {
-            self.open.retain(|_, file| file.writer.record_count() > 0);
+            self.forget_empty();
         }
-        if self.open.len() > OPEN_FILES_MAX {
+        if self.open.len() > OPEN_FILES_MAX && self.closed_early < CLOSED_EARLY_MAX {
             let fullest = self
                 .open
                 .iter()
                 .max_by_key(|(_, file)| file.writer.record_count());
             if let Some(key) = fullest.map(|(key, _)| key.clone()) {
-                self.close(&key);
+                self.closed_early += 1;
+                self.close(&key)?;
             }
         }
         Ok(())
     }
 
-    fn close(&mut self, key: &Key) {
+    /// Gives up what is left of the commit before and has no rows yet.
+    fn forget_empty(&mut self) {
+        self.open.retain(|_, file| file.writer.record_count() > 0);
+    }
+
+    fn close(&mut self, key: &Key) -> Result<(), WorkerError> {
         let file = self.open.remove(key);
-        // One that is left of the commit before has no rows yet.
         if let Some(file) = file.filter(|file| file.writer.record_count() > 0) {
-            self.full.push((key.1, file));
+            self.full.push(FullFile {
+                date: key.1,
+                file: file.writer.end()?,
+                made_by: file.made_by,
+            });
         }
+        Ok(())
     }
 
     pub(super) fn seal(&mut self, sequence: Sequence) -> Result<Vec<WorkedFile>, WorkerError> {
-        self.open.retain(|_, file| file.writer.record_count() > 0);
-        let mut full = std::mem::take(&mut self.full);
-        let full = full.iter_mut().map(|(date, file)| (*date, file));
-        let open = self.open.iter_mut();
-        let all = full.chain(open.map(|((_, date), file)| (*date, file)));
+        self.forget_empty();
+        self.closed_early = 0;
         let mut files = Vec::new();
-        for (date, file) in all {
+        for full in std::mem::take(&mut self.full) {
+            files.push(WorkedFile {
+                table: full.file.table().clone(),
+                date: full.date,
+                sealed: full.file.seal(&self.edge, sequence, &full.made_by)?,
+                made_by: full.made_by,
+            });
+        }
+        for ((_, date), file) in &mut self.open {
             file.last_made_by = Arc::new([]);
             let made_by = std::mem::take(&mut file.made_by);
             files.push(WorkedFile {
                 table: file.writer.table().clone(),
-                date,
+                date: *date,
                 sealed: file.writer.seal(&self.edge, sequence, &made_by)?,
                 made_by,
             });
         }
         Ok(files)
     }
+}
+
+/// The same rows with the time of their arrival, by its day.
+fn by_arrival(rows: &TableRows<'_>) -> BTreeMap<PartitionDate, Vec<Row>> {
+    let mut by_day: BTreeMap<PartitionDate, Vec<Row>> = BTreeMap::new();
+    for row in rows.rows {
+        let arrived = rows.origin.received.get(row.packet as usize);
+        let arrived = arrived.and_then(|time| i64::try_from(*time).ok());
+        let timestamp = arrived.unwrap_or(row.timestamp);
+        let day = by_day.entry(PartitionDate::of_micros(timestamp));
+        day.or_default().push(Row { timestamp, ..*row });
+    }
+    by_day
 }
 
 impl OpenFile {
@@ -131,3 +201,6 @@ impl OpenFile {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

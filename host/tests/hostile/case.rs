@@ -26,6 +26,8 @@ pub(crate) struct Case {
     pub(crate) component: Vec<u8>,
     pub(crate) limits: Limits,
     pub(crate) host: Host,
+    /// What the first field of its rows holds, and of how many, if that is held.
+    pub(crate) texts: &'static [(&'static [u8], usize)],
 }
 
 /// What the host must do.
@@ -56,6 +58,7 @@ impl Case {
             component,
             limits: USUAL,
             host: Host::Refuse(says),
+            texts: &[],
         }
     }
 
@@ -72,10 +75,25 @@ impl Case {
             component: guest.bytes(),
             limits: USUAL,
             host: Host::Contain(kind, items),
+            texts: &[],
         }
     }
 
     pub(crate) fn within(self, limits: Limits) -> Self {
         Self { limits, ..self }
+    }
+
+    pub(crate) fn giving(self, texts: &'static [(&'static [u8], usize)]) -> Self {
+        Self { texts, ..self }
+    }
+
+    /// Whether its field is no text, and null of a clean packet.
+    pub(crate) fn is_of_addresses(&self) -> bool {
+        self.name == "address of two octets"
+    }
+
+    /// Whether it does right by a packet that gives it no reason to do wrong.
+    pub(crate) fn works(&self) -> bool {
+        !matches!(self.host, Host::Contain(_, ALL))
     }
 }

@@ -9,6 +9,9 @@ const TRAP: &str = "component_trap";
 const DEADLINE: &str = "component_deadline";
 const MEMORY: &str = "component_memory";
 const VIOLATION: &str = "component_violation";
+const NOT_MINE: &str = "not_mine";
+/// All reasons that a packet here is rejected for.
+pub(crate) const REASONS: [&str; 5] = [TRAP, DEADLINE, MEMORY, VIOLATION, NOT_MINE];
 
 /// What happens to a parser that loads.
 pub(crate) fn parsers() -> Vec<Case> {
@@ -53,10 +56,13 @@ pub(crate) fn parsers() -> Vec<Case> {
         Case::contained("another packet", "quotes the packet before", on_x("(i32.store (local.get $cell) (i32.sub (local.get $start) (i32.const 1)))"), VIOLATION, X),
         Case::contained("one octet more", "quotes the first octet of the next packet", on_x("(i32.store offset=4 (local.get $cell) (i32.add (i32.sub (local.get $end) (local.get $start)) (i32.const 1)))"), VIOLATION, X),
         Case::contained("scratch that is not there", "quotes scratch that it did not return", on_x("(i64.store (local.get $cell) (i64.const 0x0000000180000000))"), VIOLATION, X),
-        Case::contained("overlapping spans", "quotes one packet in many rows that overlap", at_end(MANY_ROWS), "", NONE),
+        Case::contained("overlapping spans", "quotes one packet in many rows that overlap", at_end(MANY_ROWS), "", NONE).giving(&[(b"first", 1), (b"X, the second", 1), (b"third", 1), (b"fourth", 101)]),
         Case::contained("overlapping spans without end", "quotes eight thousand octets in nine thousand rows", at_end(QUOTE_MUCH), VIOLATION, X).within(WIDE),
         Case::contained("address of two octets", "returns an address that is none", Guest { ..address_guest(address()) }, VIOLATION, X),
-        Case::contained("no UTF-8", "returns text that is not UTF-8", Guest { fields: "(data (i32.const 128) \"\\ff\\fe\")", ..at_end("(i32.store (i32.const 88) (i32.const 128)) (i32.store (i32.const 92) (i32.const 2)) (i64.store (local.get $cells) (i64.const 0x0000000280000000))") }, "", NONE),
+        Case::contained("no UTF-8", "returns text that is not UTF-8", Guest { fields: "(data (i32.const 128) \"\\ff\\fe\")", ..at_end("(i32.store (i32.const 88) (i32.const 128)) (i32.store (i32.const 92) (i32.const 2)) (i64.store (local.get $cells) (i64.const 0x0000000280000000))") }, "", NONE).giving(&[(b"\xff\xfe", 1), (b"X, the second", 1), (b"third", 1), (b"fourth", 1)]),
+        // What it says of itself.
+        Case::contained("another description", "describes itself otherwise when it is asked again", Guest { fields: "(global $told (mut i32) (i32.const 0))", describe: "(if (global.get $told) (then (i32.store (i32.const 36) (i32.const 2)))) (global.set $told (i32.const 1))", ..good() }, "", NONE).giving(AS_SENT),
+        Case::contained("another schema", "returns rows of two fields on all calls of an instance but the first", Guest { on_each: "(if (i32.gt_u (global.get $calls) (i32.const 1)) (then (i32.store (i32.const 68) (i32.shl (local.get $n) (i32.const 1)))))", ..good() }, "", NONE).giving(AS_SENT),
         // Rows and verdicts.
         Case::contained("row of no packet", "returns a row of a packet that is not there", on_x("(i32.store (local.get $item) (i32.const 1000))"), VIOLATION, X),
         Case::contained("falling rows", "returns the row of a packet as the first one's", on_x("(i32.store (local.get $item) (i32.const 0))"), "", NONE),
@@ -164,6 +170,62 @@ pub(crate) fn routers() -> Vec<Case> {
         ),
     ]
 }
+
+/// What happens to an envelope that loads.
+pub(crate) fn envelopes() -> Vec<Case> {
+    let on_x = |on_x| Guest {
+        on_x,
+        ..Guest::envelope()
+    };
+    let memory = "(loop $l (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then unreachable)) (br $l))";
+    // Another's, without a row: the last of the batch that it is, or its place is the next one's.
+    let alone = "(if (i32.eq (local.get $n) (i32.const 1)) (then (i32.store (local.get $verdict) (i32.const 1)) (i32.store (i32.const 68) (i32.const 0)) (i32.store (i32.const 76) (i32.const 0))) (else unreachable))";
+    let beyond = "(i32.store (local.get $cell) (i32.sub (local.get $start) (i32.const 1)))";
+    vec![
+        Case::contained("good", "does nothing bad", Guest::envelope(), "", NONE),
+        Case::contained("trap", "traps on a packet", on_x("unreachable"), TRAP, X),
+        Case::contained("loop", "never ends", on_x("(loop $l (br $l))"), DEADLINE, X).within(SHORT),
+        Case::contained(
+            "all memory",
+            "takes all memory, and traps when there is no more",
+            on_x(memory),
+            MEMORY,
+            X,
+        ),
+        Case::contained(
+            "another packet",
+            "takes a part of the packet before for a payload",
+            on_x(beyond),
+            VIOLATION,
+            X,
+        ),
+        Case::contained(
+            "not its own",
+            "calls a packet another's, though there is no other envelope",
+            on_x(alone),
+            NOT_MINE,
+            X,
+        ),
+        Case::contained(
+            "trap after the answer",
+            "traps when its answer has been read",
+            Guest {
+                post_return: "unreachable",
+                ..Guest::envelope()
+            },
+            TRAP,
+            ALL,
+        ),
+    ]
+}
+
+/// A row for each packet.
+const AS_SENT: &[(&[u8], usize)] = &[
+    (b"first", 1),
+    (b"X, the second", 1),
+    (b"third", 1),
+    (b"fourth", 1),
+];
 
 /// A parser of addresses, of which the item in question has two octets.
 fn address_guest(guest: Guest) -> Guest {

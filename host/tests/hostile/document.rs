@@ -8,6 +8,7 @@ use std::{fmt::Write as _, fs, path::PathBuf};
 
 pub(crate) const PARSERS_REFUSED: &str = "Parsers that are not loaded";
 pub(crate) const PARSERS: &str = "Parsers that are contained";
+pub(crate) const ENVELOPES: &str = "Envelopes that are contained";
 pub(crate) const ROUTERS_REFUSED: &str = "Routers that are not loaded";
 pub(crate) const ROUTERS: &str = "Routers that are contained";
 
@@ -19,8 +20,9 @@ What the host does with components that do wrong, by mistake or on purpose. Each
 test every_hostile_guest` writes it anew.
 
 Those that load are handed four packets or rows in one batch, of which the second starts with an X: most do wrong on that
-one. A packet that is rejected is a row of `hep_rejected`, with the reason named here, the component's digest, and all
-its bytes. The payload of a row that a router fails on goes to the default table of its protocol.
+one. Afterwards they are handed a clean one alone, which all answer but those that fail on whatever they get. A packet that
+is rejected is a row of `hep_rejected`, with the reason named here, the component's digest, and all its bytes. The payload
+of a row that a router fails on goes to the default table of its protocol.
 
 What no host can hold a component to is the truth: it may say that a call was made by somebody else. It can say so
 in text that it makes, for what it quotes must lie within the packet that the row names.

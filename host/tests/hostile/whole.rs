@@ -1,14 +1,17 @@
 //! Hostile guests in a whole pipeline: packets in are rows out.
 
 use crate::{
-    case::SHORT,
+    CLEAN, Done, ITEMS,
+    case::{Case, SHORT},
+    contained::REASONS,
     engine,
     guest::{Guest, PARSER, ROUTER},
 };
 use heplake_components::shipped;
 use heplake_host::{
-    Breaker, ContainedParser, ContainedRouter, Limits, PacketBatch, ParserComponent, Pipeline,
-    PipelineError, PlanError, RouterComponent, TableRows, TimeWindow, Values,
+    BATCH_PACKETS_MAX, Breaker, ContainedParser, ContainedRouter, Limits, PacketBatch,
+    ParserComponent, Pipeline, PipelineError, PlanError, RouterComponent, TableRows, TimeWindow,
+    Values,
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -25,6 +28,16 @@ fn pipeline(
     faults_max: u32,
 ) -> Result<Pipeline, PipelineError> {
     let breaker = || Arc::new(Breaker::new(faults_max, Duration::from_secs(3600)));
+    pipeline_with(envelope, parser, router, limits, breaker)
+}
+
+fn pipeline_with(
+    envelope: &[u8],
+    parser: &Guest,
+    router: &Guest,
+    limits: Limits,
+    breaker: impl Fn() -> Arc<Breaker>,
+) -> Result<Pipeline, PipelineError> {
     let parser_of = |bytes: &[u8]| {
         let component = ParserComponent::load(engine(), bytes, "{}", limits).unwrap();
         ContainedParser::new(Arc::new(component), breaker()).unwrap()
@@ -159,6 +172,82 @@ fn sent() -> Vec<String> {
         .collect();
     sent.sort();
     sent
+}
+
+/// What the host did with an envelope: what is rejected has a row that says why, and all else
+/// is a payload of no type.
+pub(crate) fn envelope(case: &Case) -> Result<Done, String> {
+    let envelope = &case.component;
+    let mut pipeline = pipeline(envelope, &Guest::parser(), &Guest::router(), case.limits, 0)
+        .map_err(|error| error.to_string())?;
+    let mut became = |items: &[&str]| {
+        let packets: Vec<Vec<u8>> = items.iter().map(|item| item.as_bytes().to_vec()).collect();
+        let rows = rows(&mut pipeline, &packets);
+        assert_eq!(
+            rows.values().map(Vec::len).sum::<usize>(),
+            items.len(),
+            "{}",
+            case.name
+        );
+        let became = items.iter().map(|item| {
+            let is_stored = |table: &str, line: String| {
+                rows.get(table).is_some_and(|rows| rows.contains(&line))
+            };
+            let rejected = |reason: &&&str| is_stored("hep_rejected", format!("{reason} {item} "));
+            let reason = REASONS.iter().find(rejected).copied();
+            let is_payload = is_stored("hep_proto_0_default", format!("{item} "));
+            assert!(
+                is_payload != reason.is_some(),
+                "{}: {item}: {rows:?}",
+                case.name
+            );
+            reason
+        });
+        became.collect::<Vec<_>>()
+    };
+    let first = became(&ITEMS);
+    assert_eq!(became(&CLEAN)[0].is_none(), case.works(), "{}", case.name);
+    Ok(Done::of(first))
+}
+
+/// A gzip frame of 1024 HEP 3 packets, each with a payload of one octet: 78 octets.
+const FRAME: [u8; 78] = [
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xed, 0xc7, 0xa1, 0x0d, 0x00, 0x20,
+    0x10, 0x04, 0xb0, 0x73, 0x28, 0xc2, 0x30, 0xcc, 0x40, 0xf2, 0xf2, 0x47, 0x61, 0x7f, 0xc5, 0x1a,
+    0x88, 0xd6, 0xb5, 0x4e, 0xef, 0xcc, 0x24, 0x2b, 0xe3, 0x96, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88,
+    0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88, 0x88,
+    0x88, 0x88, 0x88, 0xfc, 0x94, 0x07, 0x72, 0x98, 0x9f, 0xed, 0x00, 0x34, 0x00, 0x00,
+];
+
+#[test]
+fn a_burst_of_compressed_frames_is_stored_packet_by_packet_and_is_no_fault() {
+    let breaker = Arc::new(Breaker::new(1, Duration::from_secs(3600)));
+    let (parser, router) = (Guest::parser(), Guest::router());
+    let limits = Limits::default();
+    let pipeline = pipeline_with(hep(), &parser, &router, limits, || breaker.clone());
+    let mut pipeline = pipeline.unwrap();
+    let mut batch = PacketBatch::default();
+    for number in 0..BATCH_PACKETS_MAX {
+        let plain = packet("plain");
+        let packet = if number % 8 == 0 { &plain[..] } else { &FRAME };
+        batch.push(packet, RECEIVED, SocketAddr::from(([192, 0, 2, 9], 4000)));
+    }
+    let mut found = BTreeMap::<String, usize>::new();
+    let write = |rows: TableRows<'_>| -> Result<(), PlanError> {
+        *found.entry(rows.plan.table().name.to_string()).or_default() += rows.len();
+        Ok(())
+    };
+    pipeline.process(batch, write).unwrap();
+    let (frames, plain) = (BATCH_PACKETS_MAX / 8 * 7, BATCH_PACKETS_MAX / 8);
+    let expected = [
+        ("hep_proto_0_default", frames * 1024),
+        ("hostile_rows", plain),
+    ];
+    assert_eq!(
+        found,
+        expected.map(|(table, rows)| (table.into(), rows)).into()
+    );
+    assert_eq!(breaker.faults(), 0);
 }
 
 #[test]

@@ -9,6 +9,10 @@ struct Items {
     together_max: Option<usize>,
     /// After so many attempts there is nothing to call.
     attempts_max: Option<usize>,
+    /// Answers that there is room for.
+    room: Option<usize>,
+    /// The first instance was used, and faults on whatever it is given.
+    is_used: bool,
     attempts: usize,
     faults: usize,
     items_sent: usize,
@@ -21,13 +25,27 @@ impl Attempts for Items {
         assert!(!items.is_empty() && share.items == items.len());
         self.attempts += 1;
         if self.attempts_max.is_some_and(|max| self.attempts > max) {
-            return Err(Failed::OutOfService("gone"));
+            return Err(Failed::Stopped(Stop::OutOfService("gone")));
+        }
+        if std::mem::take(&mut self.is_used) {
+            self.faults += 1;
+            return Err(Failed::Fault {
+                fault: Fault::Deadline,
+                was_used: true,
+            });
         }
         self.items_sent += items.len();
         let too_many = self.together_max.is_some_and(|max| items.len() > max);
         if too_many || items.clone().any(|item| self.guilty.contains(&item)) {
             self.faults += 1;
-            return Err(Failed::Fault(Fault::Deadline));
+            return Err(Failed::Fault {
+                fault: Fault::Deadline,
+                was_used: false,
+            });
+        }
+        let answered = self.answers.len();
+        if answered > 0 && self.room.is_some_and(|room| answered + items.len() > room) {
+            return Err(Failed::Stopped(Stop::Full));
         }
         self.answers.extend(items.map(|item| (item, "answered")));
         Ok(())
@@ -35,7 +53,8 @@ impl Attempts for Items {
     fn blame(&mut self, item: usize, _: &Fault) {
         self.answers.push((item, "blamed"));
     }
-    fn excuse(&mut self, _: &Fault) {
+    fn excuse(&mut self, items: usize, _: &Fault) {
+        assert!(items > 0);
         self.excused += 1;
     }
     fn give_up(&mut self, rest: Range<usize>, reason: &'static str) {
@@ -137,6 +156,53 @@ fn items_that_are_too_much_only_together_are_all_answered() {
         let items = search(&mut Search::default(), 1024, items);
         assert_eq!(blamed(&items), BTreeSet::new());
         assert!(items.excused > 0);
+    }
+}
+
+#[test]
+fn what_there_is_no_room_for_is_left_and_nobody_is_blamed_for_it() {
+    for (room, together_max) in [(1, 1), (5, 5), (5, 2), (100, 64), (100, 100), (1023, 1023)] {
+        let mut state = Search::default();
+        let (mut left, mut runs) = (1024, 0);
+        while left > 0 {
+            let mut items = Items {
+                together_max: Some(together_max),
+                room: Some(room),
+                ..Items::default()
+            };
+            state.run(left, &mut items);
+            let answered: Vec<usize> = items.answers.iter().map(|(item, _)| *item).collect();
+            assert_eq!(answered, (0..answered.len()).collect::<Vec<_>>());
+            assert!((1..=room.max(together_max)).contains(&answered.len()));
+            assert_eq!(blamed(&items), BTreeSet::new());
+            left -= answered.len();
+            runs += 1;
+        }
+        assert!(runs <= 4 * 1024_usize.div_ceil(room), "{room}: {runs}");
+    }
+}
+
+#[test]
+fn an_item_alone_is_heard_again_when_the_instance_was_used() {
+    for (count, guilty, faults, excused) in [
+        (1, vec![], 1, 1),
+        (1, vec![0], 2, 0),
+        // Among others it is heard alone by a new instance anyway.
+        (2, vec![0], 2, 0),
+        (2, vec![], 1, 1),
+    ] {
+        let items = Items {
+            guilty: guilty.iter().copied().collect(),
+            is_used: true,
+            ..Items::default()
+        };
+        let items = search(&mut Search::default(), count, items);
+        assert_eq!(blamed(&items), guilty.iter().copied().collect());
+        assert_eq!(
+            (items.faults, items.excused),
+            (faults, excused),
+            "{count} {guilty:?}"
+        );
     }
 }
 

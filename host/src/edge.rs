@@ -87,10 +87,8 @@ impl Edge {
         let (mut workers, mut links) = (Vec::new(), Vec::new());
         for index in 0..settings.worker_count {
             let (sender, mut receiver) = mpsc::channel(batches_max.max(2));
-            let pipeline = control.pipeline(now_us() ^ (index as u64) << 56)?;
-            let tally = pipeline.tally().clone();
             let mut worker = Worker::new(
-                pipeline,
+                control.pipeline(now_us() ^ (index as u64) << 56)?,
                 settings.name.clone(),
                 settings.compression,
                 backlog.clone(),
@@ -98,7 +96,7 @@ impl Edge {
             links.push(WorkerLink {
                 exchange: worker.exchange().clone(),
                 work: sender.downgrade(),
-                tally,
+                tally: worker.tally().clone(),
             });
             let thread = thread::Builder::new().name(format!("worker-{index}"));
             workers.push(thread.spawn(move || {

@@ -13,7 +13,7 @@ use crate::{
     batch::PacketBatch,
     configuration::Compression,
     data_file::{DataFileError, SealedFile},
-    pipeline::Pipeline,
+    pipeline::{Pipeline, Tally},
     rows::PlanError,
 };
 use heplake_format::{ComponentDigest, EdgeName, PartitionDate, Sequence, Table};
@@ -156,6 +156,12 @@ impl Worker {
     #[must_use]
     pub fn exchange(&self) -> &Arc<Exchange> {
         &self.exchange
+    }
+
+    /// What became of the packets of the pipeline that it has now.
+    #[must_use]
+    pub fn tally(&self) -> &Arc<Tally> {
+        self.pipeline.tally()
     }
 
     /// Works until there is nobody left to give it work.

@@ -29,12 +29,18 @@ pub(crate) struct ActivateArguments {
 
 /// Arguments of `heplake component rollback`.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  \
+        heplake component rollback gauges                   from what serves now\n  \
+        heplake component rollback gauges --from 3f2a91c0   only if that serves still")]
 pub(crate) struct RollBackArguments {
     #[command(flatten)]
     control: ControlArguments,
     /// The component's name
     #[arg(value_name = "NAME")]
     name: String,
+    /// The version that is to go, by its digest or the start of it [default: what serves now]
+    #[arg(long, value_name = "DIGEST")]
+    from: Option<String>,
 }
 
 pub(super) fn activate(
@@ -62,9 +68,18 @@ pub(super) fn roll_back(
     configuration: &Configuration,
 ) -> Result<(), Failure> {
     let edge = EdgeControl::new(&arguments.control, configuration)?;
+    // What the breaker goes back from meanwhile is not gone back from once more.
+    let serves = || {
+        edge.get("")
+            .map(|listed| listed["active"][&arguments.name]["active"].clone())
+    };
+    let from = match &arguments.from {
+        Some(from) => json!(from),
+        None => serves()?,
+    };
     let answer = edge.post(
         &format!("/{}/rollback", arguments.name),
-        &json!({ "by": edge.by }),
+        &json!({ "from": from, "by": edge.by }),
     )?;
     print(text(&EdgeControl::accepted(answer)?))
 }
@@ -94,7 +109,10 @@ fn text(activated: &Value) -> String {
     let batches = activated["canary_batches"].as_u64().unwrap_or(0);
     if batches > 0 {
         let packets = &activated["canary_packets"];
-        let _ = writeln!(text, "the first worker tried it on {packets} packets");
+        let _ = writeln!(text, "one worker tried it on {packets} packets");
+    }
+    if let Some(warning) = activated["warning"].as_str() {
+        let _ = writeln!(text, "warning: {}", printable(warning));
     }
     text
 }

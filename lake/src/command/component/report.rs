@@ -62,16 +62,18 @@ pub(super) fn findings(report: &Value) -> String {
     let mib = |key: &str| number(key) / f64::from(1 << 20);
     let _ = write!(
         text,
-        "  golden packets {:>10}\n  rows the same  {:>10}\n  rows different {:>10}\n  rows rescued   {:>10}\n  \
-           rejected       {:>10}   now {}\n  faults         {:>10}\n  \
+        "  golden packets {:>10}   came to it {}\n  rows the same  {:>10}\n  rows different {:>10}\n  rows rescued   {:>10}\n  \
+           rejected       {:>10}   now {}\n  faults         {:>10}   now {}\n  \
            ns a packet    {:>10.0}   now {:.0}\n  memory, MiB    {:>10.1}   now {:.1}\n",
         report["packets"].to_string(),
+        report["packets_reached"],
         report["rows_same"].to_string(),
         report["rows_different"].to_string(),
         report["rows_rescued"].to_string(),
         report["rejected_candidate"].to_string(),
         report["rejected_active"],
         report["faults"].to_string(),
+        report["faults_active"],
         number("ns_per_packet_candidate"),
         number("ns_per_packet_active"),
         mib("memory_bytes_candidate"),

@@ -67,6 +67,7 @@ pub(crate) fn gap(swaps: usize, every: Duration) -> Result<bool, Failed> {
     control.attach(vec![WorkerLink {
         exchange: worker.exchange().clone(),
         work: work.downgrade(),
+        tally: worker.tally().clone(),
     }]);
     let mut turns = Turns::new(&control)?;
     let stop = Arc::new(AtomicBool::new(false));

@@ -218,7 +218,9 @@ impl Pipeline {
             received: &batch.received,
             ..Items::default()
         });
-        let others = split_off(&mut batch, packets.bytes(), enveloped.verdicts().len());
+        // One at least, whatever an envelope does: the rest is what goes on.
+        let first = enveloped.verdicts().len().max(1);
+        let others = split_off(&mut batch, packets.bytes(), first);
         let envelope_scratch = Space::new(enveloped.take_scratch());
         let received = Received {
             packets: &packets,
@@ -373,7 +375,8 @@ impl Pipeline {
         let group = group.get(..of_one_batch(group)).unwrap_or(group);
         let payloads = Payloads::of(group, received, context);
         let mut parsed = parser.parse(&payloads.items());
-        let group = group.get(..parsed.verdicts().len()).unwrap_or(group);
+        let first = parsed.verdicts().len().max(1);
+        let group = group.get(..first).unwrap_or(group);
         let scratch = Space::new(parsed.take_scratch());
 
         let mut others = Vec::new();
@@ -447,6 +450,9 @@ impl Pipeline {
             }
         }
         write_rows(&origin, rejected, refused_by, refused, uuids, write)?;
+        if !others.is_empty() {
+            tally.count_passed_over(others.len());
+        }
         Ok((group.len(), others))
     }
 

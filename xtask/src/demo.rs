@@ -82,7 +82,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<(), Failur
     let duckdb = setup::duckdb(workspace)?;
     say(
         "build",
-        "heplake (about 20 minutes the first time, on 2 cores)",
+        "heplake (about 15 minutes the first time, on 2 cores)",
     );
     Command::cargo(workspace)
         .args(["build", "--package", "heplake-lake"])

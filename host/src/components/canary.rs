@@ -11,8 +11,9 @@ use std::{
 /// What a canary does, and what it is held against.
 pub(super) struct Canary {
     tally: Arc<Tally>,
-    /// Batches, packets and refused ones before it served: warming up counts too.
-    from: [u64; 3],
+    /// Batches, packets, refused ones and those that were passed over, before it served:
+    /// warming up counts too.
+    from: [u64; 4],
     /// The new versions, and the faults that each had before it served.
     faults: Vec<(Arc<Version>, u64)>,
     /// Whether what served before faults too: then faults are judged as the refusals that
@@ -20,6 +21,8 @@ pub(super) struct Canary {
     faulted_before: bool,
     /// Share of packets that were refused before.
     refused_before: f64,
+    /// Share of those that were passed over.
+    passed_over_before: f64,
 }
 
 impl Canary {
@@ -32,13 +35,15 @@ impl Canary {
             faults: versions.iter().map(faults).collect(),
             faulted_before: false,
             refused_before: 0.0,
+            passed_over_before: 0.0,
         }
     }
 
     /// Takes note of what it is held against.
     pub(super) fn held_against(&mut self, before: &Tally, versions: &[&Arc<Version>]) {
-        let [_, packets, refused] = counts(before);
+        let [_, packets, refused, passed_over] = counts(before);
         self.refused_before = refused as f64 / packets.max(1) as f64;
+        self.passed_over_before = passed_over as f64 / packets.max(1) as f64;
         self.faulted_before = versions.iter().any(|one| one.breaker().faults() > 0);
     }
 
@@ -51,7 +56,8 @@ impl Canary {
         let settings = &control.settings;
         loop {
             let [now, from] = [counts(&self.tally), self.from];
-            let [batches, packets, refused] = [0, 1, 2].map(|at| now[at] - from[at]);
+            let [batches, packets, refused, passed_over] =
+                [0, 1, 2, 3].map(|at| now[at] - from[at]);
             let failed = |reason| ControlError::CanaryFailed { batches, reason };
             for (version, before) in &self.faults {
                 let faults = version.breaker().faults() - before;
@@ -61,11 +67,16 @@ impl Canary {
                 }
             }
             let more_max = settings.thresholds.rejected_more_max;
-            if rejects_more(refused, packets, self.refused_before, more_max) {
-                return Err(failed(format!(
-                    "it rejected {refused} of {packets} packets, against {:.2} % before",
-                    self.refused_before * 100.0
-                )));
+            for (what, count, before) in [
+                ("rejected", refused, self.refused_before),
+                ("stored unread", passed_over, self.passed_over_before),
+            ] {
+                if is_more(count, packets, before, more_max) {
+                    return Err(failed(format!(
+                        "{count} of {packets} packets were {what}, against {:.2} % before",
+                        before * 100.0
+                    )));
+                }
             }
             // Batches are counted as they begin: the last of them is to be done, too.
             if batches > settings.canary_batches || started.elapsed() >= settings.canary_time {
@@ -82,23 +93,24 @@ impl Canary {
     }
 }
 
-fn counts(tally: &Tally) -> [u64; 3] {
-    [tally.batches(), tally.packets(), tally.refused()]
+fn counts(tally: &Tally) -> [u64; 4] {
+    let (refused, passed_over) = (tally.refused(), tally.passed_over());
+    [tally.batches(), tally.packets(), refused, passed_over]
 }
 
-/// Whether so many packets refused of so many are more than a share before, and as much more as
-/// may be: beyond what chance makes of few packets (three standard deviations, and three).
-fn rejects_more(refused: u64, packets: u64, share_before: f64, more_max: f64) -> bool {
+/// Whether so many of so many packets are more than a share before, and as much more as may be:
+/// beyond what chance makes of few packets (three standard deviations, and three).
+fn is_more(count: u64, packets: u64, share_before: f64, more_max: f64) -> bool {
     let expected = packets as f64 * (share_before + more_max);
-    refused as f64 > expected + 3.0 * expected.sqrt() + 3.0
+    count as f64 > expected + 3.0 * expected.sqrt() + 3.0
 }
 
 #[cfg(test)]
 mod tests {
-    use super::rejects_more;
+    use super::is_more;
 
     #[test]
-    fn a_canary_rejects_more_once_that_cannot_be_chance() {
+    fn a_canary_is_more_once_that_cannot_be_chance() {
         for (refused, packets, before, expected) in [
             (0, 0, 0.0, false),
             (1, 1, 0.0, false),
@@ -110,7 +122,7 @@ mod tests {
             (1000, 100_000, 0.0, false),
             (1200, 100_000, 0.0, true),
         ] {
-            let told = rejects_more(refused, packets, before, 0.01);
+            let told = is_more(refused, packets, before, 0.01);
             assert_eq!(told, expected, "{refused} of {packets}, {before} before");
         }
     }

@@ -8,6 +8,7 @@ pub struct Tally {
     batches: AtomicU64,
     packets: AtomicU64,
     refused: AtomicU64,
+    passed_over: AtomicU64,
 }
 
 impl Tally {
@@ -29,6 +30,13 @@ impl Tally {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// Payloads that their parser called another's, or gave rows that its router put nowhere:
+    /// they are stored whole in the default table.
+    #[must_use]
+    pub fn passed_over(&self) -> u64 {
+        self.passed_over.load(Ordering::Relaxed)
+    }
+
     pub(super) fn count_batch(&self, packets: usize) {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.packets.fetch_add(packets as u64, Ordering::Relaxed);
@@ -36,5 +44,10 @@ impl Tally {
 
     pub(super) fn count_refused(&self, refused: usize) {
         self.refused.fetch_add(refused as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_passed_over(&self, passed_over: usize) {
+        self.passed_over
+            .fetch_add(passed_over as u64, Ordering::Relaxed);
     }
 }

@@ -19,6 +19,7 @@ mod replay;
 mod report;
 mod rollback;
 mod set;
+mod start;
 mod state;
 mod store;
 mod tried;

@@ -10,7 +10,6 @@ use super::{
     Slot, Version,
     activation::Changing,
     corpus::Corpus,
-    entry::SHIPPED_BY,
     state::State,
     store::ComponentStore,
     tried::Tried,
@@ -19,13 +18,12 @@ use super::{
 };
 use crate::{
     commit::now_us,
-    configuration::{ComponentSettings, EdgeSettings, nearest},
+    configuration::{ComponentSettings, EdgeSettings},
     live_samples::LiveSamples,
     pipeline::Pipeline,
     sandbox::{Compiled, ComponentError, Engine, Limits, hexadecimal},
     signature::{Signature, SignatureError, verify},
 };
-use heplake_components::SHIPPED;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
@@ -165,7 +163,7 @@ pub struct Control {
     pub(super) options: PipelineOptions,
     limits: Limits,
     /// Each component's section of the configuration, by its name.
-    sections: BTreeMap<String, Value>,
+    pub(super) sections: BTreeMap<String, Value>,
     samples: Arc<LiveSamples>,
     /// One upload is compiled and tried at a time.
     staging: Mutex<()>,
@@ -228,154 +226,6 @@ impl Control {
         }
         *lock(&control.serving) = set;
         Ok(control)
-    }
-
-    /// Puts the shipped components into the store. Those of another program than ran last succeed
-    /// the ones that came with that, together; what a user activated stays, and so does what
-    /// was gone back to since.
-    fn put_shipped(&self) -> Result<(), ControlError> {
-        let (mut first, mut succeeding) = (Vec::new(), Vec::new());
-        for shipped in SHIPPED {
-            let digest = digest_of(shipped.bytes);
-            let store = self.store();
-            let known = store.entries().get(&digest);
-            let is_there = known.is_some_and(Entry::is_shipped) && store.bytes(&digest).is_ok();
-            drop(store);
-            if !is_there {
-                let compiled = self.engine.compile(shipped.bytes)?;
-                let entry = Entry {
-                    shipped: true,
-                    ..self.entry_of(&compiled, shipped.bytes, SHIPPED_BY, Some(shipped.name))?
-                };
-                let mut store = self.store();
-                store.put(entry, shipped.bytes)?;
-                store.keep_code(&self.engine, &compiled);
-            }
-            let store = self.store();
-            let state = store.state();
-            let slot = state.slots.get(shipped.name).cloned().unwrap_or_default();
-            let is_news = state.shipped.get(shipped.name) != Some(&digest)
-                && slot.failed.as_ref() != Some(&digest);
-            let active = slot.active.map(|active| {
-                let entry = store.entries().get(&active);
-                entry.is_none_or(Entry::is_shipped) && active != digest
-            });
-            let named = (shipped.name.to_owned(), digest);
-            match active {
-                None => first.push(named),
-                Some(true) if is_news => succeeding.push(named),
-                Some(_) => {}
-            }
-        }
-        self.store().change(|state| {
-            for (name, digest) in first {
-                state.slots.entry(name).or_default().active = Some(digest);
-            }
-            state.activate(&succeeding);
-            let embedded = SHIPPED.iter();
-            state.shipped = embedded
-                .map(|shipped| (shipped.name.into(), digest_of(shipped.bytes)))
-                .collect();
-        })?;
-        for (name, digest) in &succeeding {
-            let event = Event {
-                reason: "it came with this version of Heplake".into(),
-                ..self.event("activated", name, digest, SHIPPED_BY)
-            };
-            self.store().record(event);
-        }
-        Ok(())
-    }
-
-    /// A section of the configuration may wait for its component. One that nearly has the name
-    /// of a shipped one is a mistake.
-    fn check_sections(&self) -> Result<(), ControlError> {
-        let slots = self.store().state().slots.clone();
-        let unknown = self
-            .sections
-            .keys()
-            .filter(|name| !slots.contains_key(name.as_str()));
-        for name in unknown {
-            let shipped = SHIPPED.iter().map(|shipped| shipped.name.to_owned());
-            if let Some(meant) = nearest(name, '.', shipped) {
-                let name = name.clone();
-                return Err(ComponentsError::Unknown { name, meant }.into());
-            }
-            tracing::warn!(
-                name,
-                "the configuration has a section for a component that is not here yet"
-            );
-        }
-        Ok(())
-    }
-
-    /// Loads what serves. In place of what cannot be loaded, the one before serves, or the shipped
-    /// one: until the next start, which tries it again.
-    fn load_active(&self) -> Result<ComponentSet, ControlError> {
-        let state = self.store().state().clone();
-        let mut set = ComponentSet::default();
-        for (name, slot) in &state.slots {
-            let shipped = self.store().shipped(name).map(|entry| entry.digest.clone());
-            let Some(active) = slot.active.clone() else {
-                continue;
-            };
-            let candidates = [Some(active), slot.previous.clone(), shipped];
-            for digest in candidates.into_iter().flatten() {
-                match self.load(&digest) {
-                    Ok(version) => {
-                        set = set.with(Arc::new(version));
-                        break;
-                    }
-                    // Whoever wrote the configuration is there to mend it.
-                    Err(ControlError::Refused(source @ ComponentError::Configuration(_))) => {
-                        let name = name.clone();
-                        return Err(ComponentsError::Component { name, source }.into());
-                    }
-                    Err(error) => self.load_failed(name, &digest, &error),
-                }
-            }
-        }
-        if set.pipeline(&self.options, 0).is_ok() {
-            return Ok(set);
-        }
-        // What was activated together fitted together: only what could not be loaded, or another
-        // program, comes here. What fits in with the shipped ones serves on.
-        let mut fitting = ComponentSet::default();
-        for component in SHIPPED {
-            fitting = fitting.with(Arc::new(self.load(&digest_of(component.bytes))?));
-        }
-        let mut others: Vec<Arc<Version>> = set.versions().cloned().collect();
-        others.retain(|version| {
-            let shipped = fitting.get(&version.named().name);
-            shipped.is_none_or(|shipped| shipped.named() != version.named())
-        });
-        loop {
-            let fits = |version: &Arc<Version>| {
-                let with = fitting.with(version.clone());
-                with.pipeline(&self.options, 0).is_ok()
-            };
-            // A router comes after the parser that it needs, in whatever order they are here.
-            let Some(place) = others.iter().position(fits) else {
-                break;
-            };
-            fitting = fitting.with(others.remove(place));
-        }
-        for version in others {
-            let with = fitting.with(version.clone());
-            if let Err(error) = with.pipeline(&self.options, 0) {
-                let named = version.named();
-                self.load_failed(&named.name, &named.digest, &error.into());
-            }
-        }
-        Ok(fitting)
-    }
-
-    fn load_failed(&self, name: &str, digest: &str, error: &ControlError) {
-        let event = Event {
-            reason: error.to_string(),
-            ..self.event("load_failed", name, digest, SHIPPED_BY)
-        };
-        self.store().record(event);
     }
 
     /// A pipeline of what serves, for a worker that starts.
@@ -526,11 +376,11 @@ impl Control {
 
     /// What pipelines are warmed up with.
     pub(super) fn warming(&self) -> Corpus {
-        Corpus::new(&self.samples, now_us()).first_batch()
+        Corpus::new(&self.samples, now_us()).full_batch()
     }
 
     /// The entry of a component that was just compiled.
-    fn entry_of(
+    pub(super) fn entry_of(
         &self,
         compiled: &Compiled,
         bytes: &[u8],
@@ -726,6 +576,6 @@ pub(super) fn tell_serves(version: &Version, serves: bool) {
     .set(if serves { 1.0 } else { 0.0 });
 }
 
-fn digest_of(bytes: &[u8]) -> String {
+pub(super) fn digest_of(bytes: &[u8]) -> String {
     hexadecimal(&Sha256::digest(bytes))
 }

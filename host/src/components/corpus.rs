@@ -53,10 +53,26 @@ impl Corpus {
         Self { batches }
     }
 
-    /// Its first batch alone: enough to have memory where it will be.
-    pub(super) fn first_batch(mut self) -> Self {
-        self.batches.truncate(1);
-        self
+    /// One batch, as full as one gets under load, of its packets again and again: what has
+    /// parsed that has its memory where it will be.
+    pub(super) fn full_batch(self) -> Self {
+        let mut full = PacketBatch::default();
+        let packets = self.batches.iter().flat_map(|batch| {
+            let places = 0..batch.len();
+            places.map(move |place| (batch, place))
+        });
+        for (batch, place) in packets.cycle() {
+            if full.is_full() {
+                break;
+            }
+            let received = batch.received.get(place).copied().unwrap_or(0);
+            let peer = batch.peers.get(place).copied();
+            let peer = peer.unwrap_or_else(|| ([0, 0, 0, 0], 0).into());
+            full.push(batch.packet(place), received, peer);
+        }
+        Self {
+            batches: vec![full],
+        }
     }
 
     /// Its packets, in batches.
@@ -67,5 +83,31 @@ impl Corpus {
     /// Number of packets.
     pub(super) fn len(&self) -> usize {
         self.batches.iter().map(PacketBatch::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::BATCH_PACKETS_MAX;
+
+    #[test]
+    fn a_full_batch_is_made_of_however_few_packets() {
+        let sample = |bytes: &[u8]| Sample {
+            bytes: bytes.to_vec(),
+            received: 1,
+            peer: ([127, 0, 0, 1], 9060).into(),
+        };
+        let full = |samples: &[&[u8]]| {
+            let corpus = Corpus::of(samples.iter().map(|bytes| sample(bytes)));
+            corpus.full_batch()
+        };
+        let few = full(&[b"one", b"two", b"three"]);
+        assert_eq!((few.batches().len(), few.len()), (1, BATCH_PACKETS_MAX));
+        assert_eq!(few.batches()[0].packet(3), b"one");
+        // Large ones fill it by their bytes.
+        let large = vec![0; 60_000];
+        assert!(full(&[&large]).len() < 20);
+        assert_eq!(full(&[]).len(), 0);
     }
 }

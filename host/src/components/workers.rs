@@ -1,5 +1,10 @@
 //! The workers that components are exchanged in.
 
+#![allow(
+    clippy::vec_box,
+    reason = "a worker is handed a pipeline as a box: it pauses for a pointer, not for a copy"
+)]
+
 use super::ControlError;
 use crate::{
     pipeline::{Pipeline, Tally},

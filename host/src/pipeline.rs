@@ -196,11 +196,12 @@ impl Pipeline {
         batch: PacketBatch,
         mut write: impl FnMut(TableRows<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.tally.count_batch(batch.len());
+        self.tally.count_packets(batch.len());
         let mut left = Some(batch);
         while let Some(batch) = left {
             left = self.process_first(batch, &mut write)?;
         }
+        self.tally.count_batch();
         Ok(())
     }
 

@@ -78,8 +78,7 @@ impl Canary {
                     )));
                 }
             }
-            // Batches are counted as they begin: the last of them is to be done, too.
-            if batches > settings.canary_batches || started.elapsed() >= settings.canary_time {
+            if batches >= settings.canary_batches || started.elapsed() >= settings.canary_time {
                 return Ok((batches, packets));
             }
             if control.stopping.load(Ordering::Acquire) {

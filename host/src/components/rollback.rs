@@ -120,7 +120,8 @@ impl Control {
                         None => set.without(name),
                     };
                 }
-                let pipelines = self.pipelines(&set, changing.workers.len(), true)?;
+                // Whoever goes back cannot wait for warming up.
+                let pipelines = self.pipelines(&set, changing.workers.len(), false)?;
                 (set, pipelines)
             }
         };

@@ -12,13 +12,13 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Batches that it has begun.
+    /// Batches that it has done.
     #[must_use]
     pub fn batches(&self) -> u64 {
         self.batches.load(Ordering::Relaxed)
     }
 
-    /// Packets in them.
+    /// Packets that it has got, those of the batch in hand among them.
     #[must_use]
     pub fn packets(&self) -> u64 {
         self.packets.load(Ordering::Relaxed)
@@ -37,9 +37,12 @@ impl Tally {
         self.passed_over.load(Ordering::Relaxed)
     }
 
-    pub(super) fn count_batch(&self, packets: usize) {
-        self.batches.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_packets(&self, packets: usize) {
         self.packets.fetch_add(packets as u64, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_batch(&self) {
+        self.batches.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) fn count_refused(&self, refused: usize) {

@@ -1,6 +1,6 @@
 //! Which version of each component serves, served before, and waits.
 
-use heplake_format::{Column, ColumnType, Table};
+use heplake_format::{Column, ColumnType, Table, TableName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -191,8 +191,14 @@ impl State {
                         .map(|other| other.column_type)
                 })
             };
+            // What nothing reads is stored in such a table already.
+            let of_protocol = (0..=u32::from(u8::MAX))
+                .find(|proto_type| TableName::of_protocol(*proto_type) == table.name)
+                .map(Table::of_protocol);
             for column in &table.columns {
-                match known(&self.tables, column).or_else(|| known(&layout, column)) {
+                let stored =
+                    || known(&layout, column).or_else(|| known(of_protocol.as_slice(), column));
+                match known(&self.tables, column).or_else(stored) {
                     Some(was) if was != column.column_type => {
                         return Err(ChangedColumn {
                             table: table.name.to_string(),
@@ -350,6 +356,17 @@ mod tests {
         let error = state.new_columns(changed.iter()).unwrap_err();
         assert_eq!(error.was, UBigInt);
         assert!(error.to_string().contains("another name"), "{error}");
+    }
+
+    #[test]
+    fn what_nothing_has_read_so_far_has_its_columns_already() {
+        let mut table = Table::of_protocol(201);
+        table.columns.push(Column {
+            name: "value".parse().unwrap(),
+            column_type: ColumnType::Double,
+        });
+        let new = State::default().new_columns([&table].into_iter()).unwrap();
+        assert_eq!(new, ["hep_proto_201_default.value DOUBLE"]);
     }
 
     #[test]

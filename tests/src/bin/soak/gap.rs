@@ -84,6 +84,7 @@ pub(crate) fn gap(swaps: usize, every: Duration) -> Result<bool, Failed> {
     let seen = working.join().map_err(|_| "the worker panicked")?;
     control.detach();
     let seen = seen.map_err(|error| error.to_string())?;
+    turns.print();
     Ok(report(&seen, turns.pauses_us))
 }
 

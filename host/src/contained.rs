@@ -312,19 +312,6 @@ impl ContainedParser {
     }
 }
 
-/// Whether a fault may be that of a total: many items, each right by itself, together ask
-/// for more rows, text or memory than one call is granted. Senders choose what comes
-/// together, so it must not count against the component; what is cut has its answers.
-fn is_of_a_total(fault: &Fault) -> bool {
-    match fault {
-        // More than is taken of one call is among what cannot be read.
-        Fault::Memory | Fault::Interface(_) => true,
-        Fault::Violation(violation) => violation.is_of_a_total(),
-        // Time is a batch's, too; but it is lost, and what loses it a breaker must stop.
-        Fault::Deadline | Fault::Trap(_) | Fault::Start(_) => false,
-    }
-}
-
 /// A batch that is being parsed.
 struct Parsing<'a> {
     items: &'a Items<'a>,
@@ -411,13 +398,9 @@ impl<'a> Attempts for Parsing<'a> {
     }
 
     fn excuse(&mut self, items: usize, fault: &Fault) {
-        let what = match items {
-            1 => "a packet made an instance fault that was used, and a new one not",
-            _ => "packets made a component fault together, and none of them alone",
-        };
-        if items == 1 || !is_of_a_total(fault) {
-            self.instances.note(fault, what);
-        }
+        let alone = "a packet made an instance fault that was used, and a new one not";
+        let together = "packets made a component fault together, and none of them alone";
+        self.instances.note_excused(items, fault, [alone, together]);
     }
 
     fn give_up(&mut self, rest: Range<usize>, reason: &'static str) {
@@ -517,13 +500,9 @@ impl Attempts for Routing<'_> {
     }
 
     fn excuse(&mut self, items: usize, fault: &Fault) {
-        let what = match items {
-            1 => "a row made an instance of a router fault that was used, and a new one not",
-            _ => "rows made a router fault together, and none of them alone",
-        };
-        if items == 1 || !is_of_a_total(fault) {
-            self.instances.note(fault, what);
-        }
+        let alone = "a row made an instance of a router fault that was used, and a new one not";
+        let together = "rows made a router fault together, and none of them alone";
+        self.instances.note_excused(items, fault, [alone, together]);
     }
 
     fn give_up(&mut self, rest: Range<usize>, _: &'static str) {

@@ -3,7 +3,7 @@
 use super::{ComponentSet, ComponentsError, PipelineOptions, corpus::Corpus};
 use crate::{
     pipeline::Pipeline,
-    rows::{PlanError, TableRows, Values},
+    rows::{PlanError, TableRows},
 };
 use heplake_format::{ColumnType, ComponentDigest, TableName};
 use nix::time::{ClockId, clock_gettime};
@@ -141,16 +141,12 @@ fn quietly<T>(work: impl FnOnce() -> T) -> T {
 fn render(rows: &TableRows<'_>, packets: &mut [Vec<RenderedRow>]) {
     let table = rows.plan.table();
     let mut rendered = vec![BTreeMap::new(); rows.len()];
-    let stored = table.columns.iter();
-    let stored = stored.filter(|column| column.column_type != ColumnType::Date);
-    for (index, column) in stored.enumerate() {
+    for (column, values) in rows.as_text() {
         let name = column.name.as_str();
         // Chance, and who refused: another digest is not another row.
         let differs_by_itself =
             name == "uuid" || (name == "component" && table.name == TableName::rejected());
-        let mut values = Texts::default();
-        rows.fill(index, &mut values);
-        for (row, value) in rendered.iter_mut().zip(values.0) {
+        for (row, value) in rendered.iter_mut().zip(values) {
             match value {
                 Some(_) if differs_by_itself => {}
                 Some(value) if column.column_type == ColumnType::Json => {
@@ -185,36 +181,5 @@ fn members(name: &str, json: &str, row: &mut BTreeMap<String, String>) {
         _ => {
             row.insert(name.into(), json.into());
         }
-    }
-}
-
-/// Values of a column as text.
-#[derive(Default)]
-struct Texts(Vec<Option<String>>);
-
-impl Texts {
-    fn push(&mut self, bytes: &[u8]) {
-        self.0
-            .push(Some(String::from_utf8_lossy(bytes).into_owned()));
-    }
-}
-
-impl Values for Texts {
-    fn null(&mut self) {
-        self.0.push(None);
-    }
-    fn number(&mut self, number: u64) {
-        self.0.push(Some(number.to_string()));
-    }
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.push(bytes);
-    }
-    fn made(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut text = Vec::new();
-        write(&mut text);
-        self.push(&text);
-    }
-    fn keyed(&mut self, _key: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        self.made(write);
     }
 }

@@ -148,6 +148,16 @@ impl<I: ?Sized + Instance> Instances<I> {
         }
     }
 
+    /// The same of a fault for which no item is to blame: that of so many together and of
+    /// none of them alone, or of one on an instance that was used and not on another.
+    pub(super) fn note_excused(&self, items: usize, fault: &Fault, [alone, together]: [&str; 2]) {
+        match items {
+            1 => self.note(fault, alone),
+            _ if is_of_a_total(fault) => {}
+            _ => self.note(fault, together),
+        }
+    }
+
     /// Bytes of memory that the instances have.
     pub(super) fn memory_bytes(&self) -> usize {
         let working = self.working.as_ref().map(|working| &working.instance);
@@ -163,5 +173,19 @@ impl<I: ?Sized + Instance> Instances<I> {
         metrics::counter!("heplake_component_instances_replaced_total",
             "component" => name.clone(), "version" => version.clone(), "reason" => reason)
         .increment(1);
+    }
+}
+
+/// Whether a fault may be that of a total: many items, each right by itself, together ask
+/// for more rows, text or memory than one call is granted. Senders choose what comes
+/// together, so it must not count against the component; what is cut has its answers.
+fn is_of_a_total(fault: &Fault) -> bool {
+    match fault {
+        // More than is taken of one call is among what cannot be read.
+        Fault::Memory | Fault::Interface(_) => true,
+        Fault::Violation(violation) => violation.is_of_a_total(),
+        // Time is a batch's, too; but it is lost, and what loses it a breaker must stop. By
+        // default a thousand in a minute trip it: sixteen workers that lose all their time.
+        Fault::Deadline | Fault::Trap(_) | Fault::Start(_) => false,
     }
 }

@@ -3,10 +3,8 @@ use crate::{
     batch::BATCH_PACKETS_MAX,
     checked::{RowShape, Violation},
     contained::{Breaker, Parse, ParserSource, Route, RouterSource},
-    rows::Values,
     sandbox::{ComponentError, Fault},
 };
-use heplake_format::ColumnType;
 use heplake_sdk::{
     Batch, Column, Description, Field, Kind, Member, Packet, Parser, RouteBatch, RouteRow, Router,
     RouterDescription, Rows, TableDescription, Verdict,
@@ -238,7 +236,7 @@ fn contain<P: Parser + Send + 'static>(name: &str, breaker: &Arc<Breaker>) -> Co
     ContainedParser::new(Arc::new(source), breaker.clone()).unwrap()
 }
 
-fn pipeline(store_keep_alives: bool) -> Pipeline {
+pub(crate) fn pipeline(store_keep_alives: bool) -> Pipeline {
     pipeline_with(store_keep_alives, &breaker())
 }
 
@@ -266,18 +264,13 @@ fn rows_of(pipeline: &mut Pipeline, packets: &[&[u8]]) -> Vec<String> {
     let mut texts = Vec::new();
     let write = |rows: TableRows<'_>| -> Result<(), PlanError> {
         let table = rows.plan.table();
-        let stored = table
-            .columns
-            .iter()
-            .filter(|c| c.column_type != ColumnType::Date);
         let mut lines = vec![format!("{} {}:", table.name, rows.date); rows.len()];
-        for (index, column) in stored.enumerate() {
-            let mut values = Texts::default();
-            rows.fill(index, &mut values);
-            assert_eq!(values.0.len(), rows.len(), "a value or a null for each row");
-            for (line, value) in lines.iter_mut().zip(values.0) {
+        for (column, values) in rows.as_text() {
+            assert_eq!(values.len(), rows.len(), "a value or a null for each row");
+            for (line, value) in lines.iter_mut().zip(values) {
                 if let Some(value) = value.filter(|_| column.name.as_str() != "uuid") {
-                    *line += &format!(" {}={value}", column.name);
+                    let received = value.replace(&RECEIVED.to_string(), "received");
+                    *line += &format!(" {}={received}", column.name);
                 }
             }
         }
@@ -286,33 +279,6 @@ fn rows_of(pipeline: &mut Pipeline, packets: &[&[u8]]) -> Vec<String> {
     };
     pipeline.process(batch, write).unwrap();
     texts
-}
-
-/// Values as text.
-#[derive(Default)]
-struct Texts(Vec<Option<String>>);
-
-impl Values for Texts {
-    fn null(&mut self) {
-        self.0.push(None);
-    }
-    fn number(&mut self, number: u64) {
-        self.0.push(Some(match number {
-            RECEIVED => "received".into(),
-            other => other.to_string(),
-        }));
-    }
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.0.push(Some(String::from_utf8_lossy(bytes).into()));
-    }
-    fn made(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut made = Vec::new();
-        write(&mut made);
-        self.bytes(&made);
-    }
-    fn keyed(&mut self, _: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        self.made(write);
-    }
 }
 
 #[test]

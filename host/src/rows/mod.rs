@@ -13,6 +13,7 @@ mod column;
 mod json;
 mod origin;
 mod plan;
+mod text;
 mod uuid;
 
 pub use column::{TableRows, Values};

@@ -11,7 +11,6 @@ use heplake_components::shipped;
 use heplake_host::{
     BATCH_PACKETS_MAX, Breaker, ContainedParser, ContainedRouter, Limits, PacketBatch,
     ParserComponent, Pipeline, PipelineError, PlanError, RouterComponent, TableRows, TimeWindow,
-    Values,
 };
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -66,17 +65,10 @@ fn rows(pipeline: &mut Pipeline, packets: &[Vec<u8>]) -> Rows {
     let write = |rows: TableRows<'_>| -> Result<(), PlanError> {
         let table = rows.plan.table();
         let mut lines = vec![String::new(); rows.len()];
-        for (index, column) in table
-            .columns
-            .iter()
-            .filter(|c| c.name.as_str() != "date")
-            .enumerate()
-        {
-            let mut values = Texts::default();
-            rows.fill(index, &mut values);
-            for (line, value) in lines.iter_mut().zip(values.0) {
+        for (column, values) in rows.as_text() {
+            for (line, value) in lines.iter_mut().zip(values) {
                 if matches!(column.name.as_str(), "reason" | "payload" | "text") {
-                    *line += &format!("{value} ");
+                    *line += &format!("{} ", value.unwrap_or_default());
                 }
             }
         }
@@ -88,29 +80,6 @@ fn rows(pipeline: &mut Pipeline, packets: &[Vec<u8>]) -> Rows {
     };
     pipeline.process(batch, write).unwrap();
     found
-}
-
-#[derive(Default)]
-struct Texts(Vec<String>);
-
-impl Values for Texts {
-    fn null(&mut self) {
-        self.0.push(String::new());
-    }
-    fn number(&mut self, number: u64) {
-        self.0.push(number.to_string());
-    }
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.0.push(String::from_utf8(bytes.to_vec()).unwrap());
-    }
-    fn made(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut made = Vec::new();
-        write(&mut made);
-        self.bytes(&made);
-    }
-    fn keyed(&mut self, _: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        self.made(write);
-    }
 }
 
 /// A HEP 3 packet with a payload of the hostile parser's type.

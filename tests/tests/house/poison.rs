@@ -1,46 +1,15 @@
 //! Packets that trap the SIP parser, among many that do not.
 
-use heplake_host::{Engine, PlanError, TableRows, Values};
+use heplake_host::{Engine, PlanError, TableRows};
 use heplake_tests::{poison, traffic::Traffic};
 use std::collections::BTreeMap;
 
 const TIME_US: u64 = 1_795_305_600_000_000;
 
-/// The texts of a column.
-#[derive(Default)]
-struct Texts(Vec<String>);
-
-impl Values for Texts {
-    fn null(&mut self) {
-        self.0.push(String::new());
-    }
-    fn number(&mut self, number: u64) {
-        self.0.push(number.to_string());
-    }
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.0.push(String::from_utf8_lossy(bytes).into());
-    }
-    fn made(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut made = Vec::new();
-        write(&mut made);
-        self.bytes(&made);
-    }
-    fn keyed(&mut self, _: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        self.made(write);
-    }
-}
-
 fn texts(rows: &TableRows<'_>, column: &str) -> Vec<String> {
-    let mut stored = rows
-        .plan
-        .table()
-        .columns
-        .iter()
-        .filter(|c| c.name.as_str() != "date");
-    let index = stored.position(|c| c.name.as_str() == column).unwrap();
-    let mut texts = Texts::default();
-    rows.fill(index, &mut texts);
-    texts.0
+    let mut columns = rows.as_text();
+    let (_, texts) = columns.find(|(c, _)| c.name.as_str() == column).unwrap();
+    texts.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 #[test]

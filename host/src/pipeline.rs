@@ -689,4 +689,4 @@ fn write_rows<E: From<PlanError>>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -28,7 +28,7 @@ use crate::{
 };
 use heplake_format::Table;
 use serde::Serialize;
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 /// How often an activation is prepared again since something else came to serve meanwhile.
 const TRIES_MAX: usize = 3;
@@ -39,8 +39,6 @@ pub(super) struct Changing {
     pub(super) workers: Workers,
     /// What served before, with its instances.
     pub(super) warm: Option<Warm>,
-    /// Digests that were cut off, and when it was last tried to go back from them.
-    pub(super) told: BTreeMap<String, Instant>,
     /// There are no workers any more.
     pub(super) detached: bool,
 }
@@ -218,8 +216,8 @@ impl Control {
             }
             tell_serves(version, true);
         }
-        changing.told.clear();
-        changing.warm = changing.workers.take_settled().then_some(Warm {
+        lock(&self.told).clear();
+        changing.warm = Some(Warm {
             set: set_before,
             pipelines: before,
         });

@@ -175,6 +175,9 @@ pub struct Control {
     /// How many wait for `changing` and for no canary.
     pub(super) urgent: AtomicUsize,
     pub(super) stopping: AtomicBool,
+    /// Digests that serve and were cut off, and when to try to go back from them again: never
+    /// where there is nothing to go back to.
+    pub(super) told: Mutex<BTreeMap<String, Option<Instant>>>,
     pub(super) serving: Mutex<ComponentSet>,
     tried: Mutex<Tried>,
     store: Mutex<ComponentStore>,
@@ -209,6 +212,7 @@ impl Control {
             trying: Mutex::default(),
             urgent: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
+            told: Mutex::default(),
             serving: Mutex::default(),
             tried: Mutex::default(),
             store: Mutex::new(store),

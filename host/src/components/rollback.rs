@@ -47,7 +47,8 @@ impl Control {
         let active = active
             .get(name)
             .map(|version| version.named().digest.clone());
-        if tried.is_some_and(|(_, digest)| active.as_ref() != Some(&digest)) {
+        let is_meant = |digest: &str| from.is_none_or(|from| digest.starts_with(from));
+        if tried.is_some_and(|(_, digest)| active.as_ref() != Some(&digest) && is_meant(&digest)) {
             return Ok(Activated {
                 changed: vec![(name.into(), active)],
                 ..Activated::default()
@@ -127,9 +128,7 @@ impl Control {
         };
         let places: Vec<usize> = (0..changing.workers.len()).collect();
         let exchanged = changing.workers.exchange(&places, pipelines)?;
-        // What workers have now is what serves, whatever they had.
-        changing.workers.take_settled();
-        changing.told.clear();
+        lock(&self.told).clear();
         *lock(&self.serving) = set.clone();
         let mut activated = Activated {
             pauses_us: exchanged.iter().map(pause_us).collect(),
@@ -189,7 +188,11 @@ impl Control {
             .collect();
         wanted.sort();
         let fits = |warm: &super::activation::Warm| {
-            digests(&warm.set) == wanted && warm.pipelines.len() == changing.workers.len()
+            let mut versions = warm.set.versions();
+            digests(&warm.set) == wanted
+                && warm.pipelines.len() == changing.workers.len()
+                // What was cut off before it was replaced has to begin anew.
+                && !versions.any(|version| version.breaker().is_tripped())
         };
         if !changing.warm.as_ref().is_some_and(fits) {
             return None;
@@ -201,24 +204,21 @@ impl Control {
     /// Looks whether a component that serves was cut off, and goes back to the version before
     /// it. Where there is none it stays cut off: its payloads are stored raw.
     pub fn look_at_breakers(&self) {
-        let tripped = |version: &&Arc<Version>| version.breaker().is_tripped();
-        if self.serving().versions().find(tripped).is_none() {
+        // Whoever only looks is in no canary's way.
+        if self.cut_off().is_none() {
             return;
         }
         let mut changing = self.change_at_once();
-        loop {
-            let serving = self.serving();
-            let due = |version: &&Arc<Version>| {
-                let told = changing.told.get(&version.named().digest);
-                tripped(version) && told.is_none_or(|tried| tried.elapsed() >= RETRY_AFTER)
-            };
-            let Some(version) = serving.versions().find(due) else {
-                return;
-            };
+        while let Some(version) = self.cut_off() {
             let named = version.named();
             let reason = format!("{} faults: it was cut off", version.breaker().faults());
-            let digest = named.digest.clone();
-            let is_new = changing.told.insert(digest, Instant::now()).is_none();
+            let before = self.before(&named.name).ok();
+            let has_before =
+                before.is_some_and(|before| before.get(&named.name).is_some_and(Option::is_some));
+            let again = has_before.then(|| Instant::now() + RETRY_AFTER);
+            let is_new = lock(&self.told)
+                .insert(named.digest.clone(), again)
+                .is_none();
             if is_new {
                 let event = self.event("breaker_tripped", &named.name, &named.digest, "breaker");
                 self.store().record(Event {
@@ -226,13 +226,8 @@ impl Control {
                     ..event
                 });
             }
-            let before = self.before(&named.name).ok();
-            let has_before =
-                before.is_some_and(|before| before.get(&named.name).is_some_and(Option::is_some));
             if !has_before {
-                if is_new {
-                    tracing::error!(component = %named.name, "there is no version before it: its payloads are stored raw until another is activated");
-                }
+                tracing::error!(component = %named.name, "there is no version before it: its payloads are stored raw until another is activated");
                 continue;
             }
             // The one before may have been cut off itself: then it is next.
@@ -241,5 +236,18 @@ impl Control {
                 tracing::error!(component = %named.name, %error, "it could not be rolled back, and is tried again");
             }
         }
+    }
+
+    /// A version that serves, was cut off, and about which something is to be done now.
+    fn cut_off(&self) -> Option<Arc<Version>> {
+        let serving = self.serving();
+        let told = lock(&self.told);
+        let now = Instant::now();
+        let is_due = |version: &&Arc<Version>| {
+            let told = told.get(&version.named().digest);
+            version.breaker().is_tripped()
+                && told.is_none_or(|again| again.is_some_and(|again| now >= again))
+        };
+        serving.versions().find(is_due).cloned()
     }
 }

@@ -65,7 +65,7 @@ impl Exchange {
     }
 
     /// Takes what is offered in the place of `pipeline`.
-    pub(super) fn meet(&self, pipeline: &mut Box<Pipeline>) {
+    pub(crate) fn meet(&self, pipeline: &mut Box<Pipeline>) {
         if !self.waiting.load(Ordering::Acquire) {
             return;
         }

@@ -145,17 +145,20 @@ fn what_the_breaker_goes_back_to_may_be_cut_off_too() {
         let bad = stage(&control, bad).digest;
         activate(&control, &[&bad], false).unwrap();
     }
-    for _ in 0..10 {
-        send(&site, &bad_messages(10));
-        if active(&control, "sip") == shipped {
-            break;
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
+    let mut sent = 0;
     wait_until("the shipped one serves", || {
+        send(&site, &bad_messages(10));
+        sent += 10;
         active(&control, "sip") == shipped
     });
     assert_eq!(events(&control, "breaker_tripped"), 2);
+    // Nothing is lost in between, and the shipped one refuses none of them.
+    let before = site.rows_by_table(sent);
+    assert_eq!(before.values().sum::<u64>(), sent, "{before:?}");
+    send(&site, &bad_messages(10));
+    let after = site.rows_by_table(sent + 10);
+    assert_eq!(after["hep_rejected"], before["hep_rejected"]);
+    assert!(before["hep_rejected"] > 2 * 5, "{before:?}");
 }
 
 #[test]

@@ -244,52 +244,6 @@ pub(crate) fn bad_messages(count: usize) -> Vec<Vec<u8>> {
         .collect()
 }
 
-#[test]
-fn a_component_that_faults_too_often_is_replaced_by_the_one_before_or_cut_off() {
-    let site = Site::open_with(|settings| {
-        settings.worker_count = 1;
-        settings.component_settings.breaker.faults_max = 20;
-    });
-    let control = site.control().clone();
-    let shipped = active(&control, "sip").unwrap();
-    let first = stage(&control, poison::COMPONENT.to_vec()).digest;
-    let second = stage(&control, relabelled(poison::COMPONENT, "b")).digest;
-    activate(&control, &[&first], true).unwrap();
-    activate(&control, &[&second], true).unwrap();
-
-    // The one before takes over.
-    send(&site, &bad_messages(64));
-    wait_until("the first is back", || {
-        active(&control, "sip").as_ref() == Some(&first)
-    });
-    assert_eq!(control.list().0["sip"].failed.as_ref(), Some(&second));
-    // It has no one before it any more: its payloads are stored raw.
-    send(&site, &bad_messages(64));
-    wait_until("it is cut off", || control.is_tripped(&first));
-    wait_until("that is told", || events(&control, "breaker_tripped") == 2);
-    send(&site, &bad_messages(64));
-    let rows = site.rows_by_table(3 * 64);
-    let (raw, rejected) = (rows["hep_proto_1_default"], rows["hep_rejected"]);
-    assert_eq!(raw + rejected, 3 * 64, "{rows:?}");
-    assert!(raw >= 64 && rejected >= 2 * 20, "{rows:?}");
-
-    // Until somebody acts.
-    activate(&control, &[&shipped], false).unwrap();
-    assert!(!control.is_tripped(&shipped));
-    let mut traffic = Traffic::new(9, now_us());
-    let good: Vec<_> = (0..64).map(|_| traffic.packet()).collect();
-    send(&site, &good);
-    let after = site.rows_by_table(4 * 64);
-    assert_eq!(after["hep_rejected"], rejected);
-    assert_eq!(
-        number(
-            &site,
-            "SELECT count(*) FROM hep_rejected WHERE component NOT LIKE 'sip@%'"
-        ),
-        "0"
-    );
-}
-
 /// A parser of another language, without a router; see its README.
 pub(crate) const GRAPHITE: &[u8] =
     include_bytes!("../../../components/examples/c-graphite/graphite.wasm");
@@ -298,6 +252,46 @@ const GRAPHITE_TYPE: u8 = 201;
 pub(crate) fn metric(text: &str) -> Vec<u8> {
     let (source, target) = (([10, 0, 0, 1], 2003), ([10, 0, 0, 2], 2003));
     hep3(source, target, now_us(), GRAPHITE_TYPE, 1, text.as_bytes())
+}
+
+#[test]
+fn a_component_that_faults_too_often_with_none_before_it_is_cut_off_until_somebody_acts() {
+    let site = Site::open_with(|settings| {
+        settings.worker_count = 1;
+        settings.component_settings.breaker.faults_max = 20;
+    });
+    let control = site.control().clone();
+    // It gives blank lines a verdict that it does not declare.
+    let verdict = r#",{"name":"blank","class":"aside"}]"#;
+    let without = format!("]{}", " ".repeat(verdict.len() - 1));
+    let bad = stage(&control, with_text(GRAPHITE, verdict, &without)).digest;
+    activate(&control, &[&bad], false).unwrap();
+    send(&site, &vec![metric("\n"); 64]);
+    wait_until("it is cut off", || control.is_tripped(&bad));
+    wait_until("that is told", || events(&control, "breaker_tripped") == 1);
+
+    // What it was for is stored raw.
+    let good = vec![metric("web.load 0.5 1767225600\n"); 64];
+    send(&site, &good);
+    let rows = site.rows_by_table(2 * 64);
+    let table = format!("hep_proto_{GRAPHITE_TYPE}_default");
+    let (raw, rejected) = (rows[&table], rows["hep_rejected"]);
+    assert_eq!(raw + rejected, 2 * 64, "{rows:?}");
+    assert!(raw >= 64 && rejected > 20, "{rows:?}");
+    let read = format!("SELECT count(*) FROM {table} WHERE path IS NOT NULL");
+    assert_eq!(number(&site, &read), "0");
+    let of_others = "SELECT count(*) FROM hep_rejected WHERE component NOT LIKE 'graphite@%'";
+    assert_eq!(number(&site, of_others), "0");
+    assert_eq!(active(&control, "graphite").as_ref(), Some(&bad));
+    assert_eq!(events(&control, "rolled_back"), 0);
+
+    let mended = stage(&control, GRAPHITE.to_vec()).digest;
+    activate(&control, &[&mended], false).unwrap();
+    assert!(!control.is_tripped(&mended));
+    send(&site, &good);
+    let after = site.rows_by_table(3 * 64);
+    assert_eq!(after["hep_rejected"], rejected);
+    assert_eq!(number(&site, &read), "64");
 }
 
 #[test]

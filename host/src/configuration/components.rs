@@ -49,7 +49,7 @@ impl ComponentSettings {
             trusted_keys: Vec::new(),
             watch_directory: None,
             watch_activates: false,
-            canary_batches: 8,
+            canary_batches: 4,
             canary_time: Duration::from_millis(250),
             thresholds: Thresholds {
                 rows_different_max: 0.25,

@@ -59,6 +59,10 @@ pub struct Activated {
     pub canary_batches: u64,
     /// Packets in them.
     pub canary_packets: u64,
+    /// Time in which it was loaded, tried and warmed up, before any worker had it, ms.
+    pub prepared_ms: f64,
+    /// Time that the canary was watched, ms.
+    pub canary_ms: f64,
     /// How long each worker did not work for it, µs.
     pub pauses_us: Vec<f64>,
     /// Time from the order until all workers had it, ms.
@@ -193,6 +197,7 @@ impl Control {
             .iter()
             .map(|version| (version.named().name.clone(), version.named().digest.clone()))
             .collect();
+        let prepared_ms = started.elapsed().as_secs_f64() * 1000.0;
         *lock(&self.trying) = named.clone();
         let swapped = self.swap(changing, pipelines, &versions);
         lock(&self.trying).clear();
@@ -221,6 +226,7 @@ impl Control {
             set: set_before,
             pipelines: before,
         });
+        activated.prepared_ms = prepared_ms;
         activated.elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
 
         let reason = report.objections.join("; ");
@@ -301,7 +307,10 @@ impl Control {
             &replaced,
         );
         let mut before: Vec<Box<Pipeline>> = one.into_iter().map(|one| one.before).collect();
-        match canary.watch(self) {
+        let watching = Instant::now();
+        let watched = canary.watch(self);
+        activated.canary_ms = watching.elapsed().as_secs_f64() * 1000.0;
+        match watched {
             Ok(watched) => (activated.canary_batches, activated.canary_packets) = watched,
             Err(error) => {
                 for pipeline in before {

@@ -109,7 +109,11 @@ fn text(activated: &Value) -> String {
     let batches = activated["canary_batches"].as_u64().unwrap_or(0);
     if batches > 0 {
         let packets = &activated["canary_packets"];
-        let _ = writeln!(text, "one worker tried it on {packets} packets");
+        let watched_ms = activated["canary_ms"].as_f64().unwrap_or(0.0);
+        let _ = writeln!(
+            text,
+            "one worker tried it on {packets} packets for {watched_ms:.1} ms"
+        );
     }
     if let Some(warning) = activated["warning"].as_str() {
         let _ = writeln!(text, "warning: {}", printable(warning));

@@ -85,6 +85,8 @@ pub(crate) struct Turns<'a> {
     router: [String; 2],
     pub(crate) pauses_us: Vec<f64>,
     took_ms: Vec<f64>,
+    prepared_ms: Vec<f64>,
+    canary_ms: Vec<f64>,
     /// Those for which no report was there that held.
     tried_ms: Vec<f64>,
     rollbacks_ms: Vec<f64>,
@@ -105,6 +107,8 @@ impl<'a> Turns<'a> {
             router: both("sip-router")?,
             pauses_us: Vec::new(),
             took_ms: Vec::new(),
+            prepared_ms: Vec::new(),
+            canary_ms: Vec::new(),
             tried_ms: Vec::new(),
             rollbacks_ms: Vec::new(),
         })
@@ -128,7 +132,11 @@ impl<'a> Turns<'a> {
         let activated = self.control.activate(&order(&digests, false))?;
         match activated.report {
             Some(_) => self.tried_ms.push(activated.elapsed_ms),
-            None => self.took_ms.push(activated.elapsed_ms),
+            None => {
+                self.took_ms.push(activated.elapsed_ms);
+                self.prepared_ms.push(activated.prepared_ms);
+                self.canary_ms.push(activated.canary_ms);
+            }
         }
         self.note(&activated);
         Ok(())
@@ -137,6 +145,8 @@ impl<'a> Turns<'a> {
     /// Prints how long they took.
     pub(crate) fn print(&mut self) {
         print_percentiles("activation from machine code, ms", &mut self.took_ms);
+        print_percentiles("  of it before any worker had it", &mut self.prepared_ms);
+        print_percentiles("  of it with the canary", &mut self.canary_ms);
         print_percentiles("the same, tried for the first time, ms", &mut self.tried_ms);
         print_percentiles("rollback, ms", &mut self.rollbacks_ms);
     }

@@ -18,7 +18,7 @@ use std::{
 /// Samples of one protocol type.
 const SAMPLES_MAX: usize = 1024;
 /// Protocol types that are sampled: a site has a handful, a forger would have 256. Beyond this
-/// a new one comes in the place of that which was not seen for longest.
+/// a new one comes in the place of that which was seen least, and of these longest ago.
 const PROTO_TYPES_MAX: usize = 16;
 /// Packets refused lately.
 const REFUSED_MAX: usize = 256;
@@ -85,16 +85,15 @@ impl LiveSamples {
     #[must_use]
     pub fn all(&self) -> Vec<Sample> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all: Vec<Sample> = kept.refused.iter().cloned().collect();
-        for place in 0..SAMPLES_MAX {
-            let of_types = kept.by_type.values();
-            let before = all.len();
-            all.extend(of_types.filter_map(|one| one.samples.get(place).cloned()));
-            if all.len() == before {
-                break;
-            }
-        }
-        all
+        let refused = kept.refused.iter().cloned();
+        refused.chain(kept.taken()).collect()
+    }
+
+    /// What is kept of each protocol type in turn, without what was refused.
+    #[must_use]
+    pub fn taken(&self) -> Vec<Sample> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.taken()
     }
 
     /// Shows a batch with its packets' bytes and their protocol types. Most are not looked at.
@@ -144,11 +143,24 @@ impl LiveSamples {
 }
 
 impl Kept {
+    fn taken(&self) -> Vec<Sample> {
+        let mut taken = Vec::new();
+        for place in 0..SAMPLES_MAX {
+            let of_types = self.by_type.values();
+            let before = taken.len();
+            taken.extend(of_types.filter_map(|one| one.samples.get(place).cloned()));
+            if taken.len() == before {
+                break;
+            }
+        }
+        taken
+    }
+
     fn keep(&mut self, proto_type: u64, sample: Sample) {
         if self.by_type.len() >= PROTO_TYPES_MAX && !self.by_type.contains_key(&proto_type) {
             let of_types = self.by_type.iter();
-            let longest_ago = of_types.min_by_key(|(_, one)| one.latest);
-            if let Some(gone) = longest_ago.map(|(proto_type, _)| *proto_type) {
+            let least = of_types.min_by_key(|(_, one)| (one.samples.len(), one.latest));
+            if let Some(gone) = least.map(|(proto_type, _)| *proto_type) {
                 self.by_type.remove(&gone);
             }
         }
@@ -240,6 +252,18 @@ mod tests {
         assert_eq!(kept.by_type[&1].samples.len(), SAMPLES_MAX);
         assert_eq!(kept.by_type[&2].samples.len(), SAMPLES_MAX);
         drop(kept);
+        // As many at a time as there is room for.
+        received += LOOK_EVERY_US;
+        let forged: Vec<u64> = (200..200 + PROTO_TYPES_MAX as u64).chain([1]).collect();
+        offer(
+            &samples,
+            received,
+            &vec![b"x".as_slice(); forged.len()],
+            &forged,
+        );
+        let kept = samples.kept.lock().unwrap();
+        assert_eq!(kept.by_type[&2].samples.len(), SAMPLES_MAX);
+        drop(kept);
 
         let (batch, bytes) = batch(0, &[b"refused"]);
         samples.refused(&batch, &bytes, 0..1);
@@ -255,6 +279,7 @@ mod tests {
         // What was refused comes first, and each type in turn: whoever takes a part has some of all.
         let all = samples.all();
         assert_eq!(all[0].bytes, b"refused");
+        assert_eq!(samples.taken(), all[1..]);
         assert!(
             all[1..=PROTO_TYPES_MAX]
                 .iter()

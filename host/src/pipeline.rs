@@ -175,6 +175,11 @@ impl Pipeline {
         &self.tally
     }
 
+    /// Begins to count anew: golden packets that it was warmed up with are no traffic.
+    pub(crate) fn count_anew(&mut self) {
+        self.tally = Arc::default();
+    }
+
     /// Memory of all its instances, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {

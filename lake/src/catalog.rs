@@ -14,7 +14,10 @@ use crate::{
     sequences::Sequences,
     settings::LakeSettings,
 };
-use heplake_format::{Column, ColumnType, DATA_DIRECTORY, EdgeName, Sequence, Table, TableName};
+use heplake_format::{
+    COLUMNS_MAX, Column, ColumnType, DATA_DIRECTORY, EdgeName, Sequence, TABLES_MAX, Table,
+    TableName,
+};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,10 +28,6 @@ const DUCKLAKE_VERSION: &str = "1.0";
 const PARTITION_COLUMN: &str = "date";
 /// Name of the column that files are sorted by when they are merged.
 const SORT_COLUMN: &str = "timestamp";
-/// Most tables that edges may make: each is read at every change of the schema.
-const TABLES_MAX: usize = 1000;
-/// Most columns of a table.
-const COLUMNS_MAX: usize = 1000;
 
 /// The catalog, as the one who writes it has it.
 pub(crate) struct Catalog {

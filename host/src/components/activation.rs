@@ -107,12 +107,20 @@ impl Control {
             versions.push(Arc::new(version));
         }
         for _ in 0..TRIES_MAX {
+            if self.is_stopping() {
+                return Err(ControlError::Stopping);
+            }
             let active = self.serving();
+            let slots = self.store().state().slots.clone();
             let serves = |version: &&Arc<Version>| {
-                let active = active.get(&version.named().name);
-                active.is_some_and(|active| {
-                    active.named() == version.named() && !active.breaker().is_tripped()
-                })
+                let named = version.named();
+                let active = active.get(&named.name);
+                // What serves in place of what could not be loaded is not written down.
+                let written = slots.get(&named.name).and_then(|slot| slot.active.as_ref());
+                written == Some(&named.digest)
+                    && active.is_some_and(|active| {
+                        active.named() == named && !active.breaker().is_tripped()
+                    })
             };
             let versions: Vec<_> = versions
                 .iter()
@@ -154,10 +162,7 @@ impl Control {
         }
         let workers = lock(&self.changing).workers.len();
         let pipelines = self.pipelines(&set, workers, report.faults == 0)?;
-        let tables = match pipelines.first() {
-            Some(pipeline) => pipeline.tables().cloned().collect(),
-            None => set.pipeline(&self.options, 0)?.tables().cloned().collect(),
-        };
+        let tables = self.tables(&set, &pipelines)?;
         Ok(Candidate {
             against: digests(active),
             set,
@@ -198,17 +203,25 @@ impl Control {
             .map(|version| (version.named().name.clone(), version.named().digest.clone()))
             .collect();
         let prepared_ms = started.elapsed().as_secs_f64() * 1000.0;
-        *lock(&self.trying) = named.clone();
-        let swapped = self.swap(changing, pipelines, &versions);
-        lock(&self.trying).clear();
-        let (mut activated, before) = match swapped {
+        let (mut activated, before) = match self.swap(changing, pipelines, &versions) {
             Ok(swapped) => swapped,
             Err(error) => {
+                if matches!(error, ControlError::Interrupted) {
+                    let mut interrupted = lock(&self.interrupted);
+                    for (name, _) in named {
+                        *interrupted.entry(name).or_default() += 1;
+                    }
+                }
                 self.canary_failed(&versions, by, &error);
                 return Err(error);
             }
         };
-        if let Err(error) = self.store().change(|state| state.activate(&named)) {
+        let serving = self.serving_digests();
+        let written = self.store().change(|state| {
+            state.follow(named.iter().map(|(name, _)| name), &serving);
+            state.activate(&named);
+        });
+        if let Err(error) = written {
             for (place, pipeline) in before.into_iter().enumerate() {
                 changing.workers.give_back(place, pipeline);
             }
@@ -221,7 +234,7 @@ impl Control {
             }
             tell_serves(version, true);
         }
-        lock(&self.told).clear();
+        self.forget_told(&set_before, named.iter().map(|(name, _)| name));
         changing.warm = Some(Warm {
             set: set_before,
             pipelines: before,
@@ -253,6 +266,18 @@ impl Control {
         Ok(activated)
     }
 
+    /// What components of a set declare, of which these are pipelines.
+    pub(super) fn tables(
+        &self,
+        set: &ComponentSet,
+        pipelines: &[Box<Pipeline>],
+    ) -> Result<Vec<Table>, ControlError> {
+        Ok(match pipelines.first() {
+            Some(pipeline) => pipeline.tables().cloned().collect(),
+            None => set.pipeline(&self.options, 0)?.tables().cloned().collect(),
+        })
+    }
+
     /// A pipeline for each worker, warmed up unless golden packets make it fault.
     pub(super) fn pipelines(
         &self,
@@ -272,6 +297,7 @@ impl Control {
             let mut pipeline = set.pipeline(&options, seed)?;
             if warm {
                 warm_up(&mut pipeline, &warming);
+                pipeline.count_anew();
             }
             pipelines.push(Box::new(match &self.options.samples {
                 Some(samples) => pipeline.sampled(samples.clone()),

@@ -15,18 +15,15 @@ const PACKETS_MIN: u64 = 512;
 /// What a canary does, and what it is held against.
 pub(super) struct Canary {
     tally: Arc<Tally>,
-    /// Batches, packets, refused ones and those that were passed over, before it served:
-    /// warming up counts too.
+    /// Batches, packets, refused ones and those that were passed over, before it served.
     from: [u64; 4],
     /// The new versions, and the faults that each had before it served.
     faults: Vec<(Arc<Version>, u64)>,
     /// Whether what served before faults too: then faults are judged as the refusals that
     /// they come to.
     faulted_before: bool,
-    /// Share of packets that were refused before.
-    refused_before: f64,
-    /// Share of those that were passed over.
-    passed_over_before: f64,
+    /// What became of packets before: how many there were, were refused, and passed over.
+    before: [u64; 3],
 }
 
 impl Canary {
@@ -38,16 +35,14 @@ impl Canary {
             tally,
             faults: versions.iter().map(faults).collect(),
             faulted_before: false,
-            refused_before: 0.0,
-            passed_over_before: 0.0,
+            before: [0; 3],
         }
     }
 
     /// Takes note of what it is held against.
     pub(super) fn held_against(&mut self, before: &Tally, versions: &[&Arc<Version>]) {
         let [_, packets, refused, passed_over] = counts(before);
-        self.refused_before = refused as f64 / packets.max(1) as f64;
-        self.passed_over_before = passed_over as f64 / packets.max(1) as f64;
+        self.before = [packets, refused, passed_over];
         self.faulted_before = versions.iter().any(|one| one.breaker().faults() > 0);
     }
 
@@ -71,14 +66,14 @@ impl Canary {
                 }
             }
             let more_max = settings.thresholds.rejected_more_max;
-            for (what, count, before) in [
-                ("rejected", refused, self.refused_before),
-                ("stored unread", passed_over, self.passed_over_before),
+            let [packets_before, refused_before, passed_over_before] = self.before;
+            for (what, count, count_before) in [
+                ("rejected", refused, refused_before),
+                ("stored unread", passed_over, passed_over_before),
             ] {
-                if is_more(count, packets, before, more_max) {
+                if is_more([count, packets], [count_before, packets_before], more_max) {
                     return Err(failed(format!(
-                        "{count} of {packets} packets were {what}, against {:.2} % before",
-                        before * 100.0
+                        "{count} of {packets} packets were {what}, against {count_before} of {packets_before} before"
                     )));
                 }
             }
@@ -103,11 +98,21 @@ fn counts(tally: &Tally) -> [u64; 4] {
     [tally.batches(), tally.packets(), refused, passed_over]
 }
 
-/// Whether so many of so many packets are more than a share before, and as much more as may be:
-/// beyond what chance makes of few packets (three standard deviations, and three).
-fn is_more(count: u64, packets: u64, share_before: f64, more_max: f64) -> bool {
+/// Whether so many of so many packets are more than so many of so many before, and as much more
+/// as may be: beyond what chance makes of few packets, on both sides (three standard
+/// deviations, and three). Of no packet before nothing is known that could be exceeded.
+fn is_more(
+    [count, packets]: [u64; 2],
+    [count_before, packets_before]: [u64; 2],
+    more_max: f64,
+) -> bool {
+    let by_chance = |expected: f64| expected + 3.0 * expected.sqrt() + 3.0;
+    if packets_before == 0 {
+        return false;
+    }
+    let share_before = by_chance(count_before as f64) / packets_before as f64;
     let expected = packets as f64 * (share_before + more_max);
-    count as f64 > expected + 3.0 * expected.sqrt() + 3.0
+    count as f64 > by_chance(expected)
 }
 
 #[cfg(test)]
@@ -116,19 +121,25 @@ mod tests {
 
     #[test]
     fn a_canary_is_more_once_that_cannot_be_chance() {
-        for (refused, packets, before, expected) in [
-            (0, 0, 0.0, false),
-            (1, 1, 0.0, false),
-            (3, 128, 0.0134, false),
-            (5, 5, 0.0, true),
-            (10, 10, 0.9, false),
-            (128, 128, 0.0134, true),
-            (13, 128, 0.0134, true),
-            (1000, 100_000, 0.0, false),
-            (1200, 100_000, 0.0, true),
+        for (now, before, expected) in [
+            ([0, 0], [0, 1_000_000], false),
+            ([1, 1], [0, 1_000_000], false),
+            ([3, 128], [13_400, 1_000_000], false),
+            ([5, 5], [0, 1_000_000], true),
+            ([10, 10], [900, 1000], false),
+            ([128, 128], [13_400, 1_000_000], true),
+            ([14, 128], [13_400, 1_000_000], true),
+            ([1000, 100_000], [0, 1_000_000], false),
+            ([1200, 100_000], [0, 1_000_000], true),
+            // One in twenty is refused at this site, and by chance none of the few before.
+            ([26, 512], [0, 20], false),
+            ([26, 512], [25, 500], false),
+            ([26, 512], [0, 2000], true),
+            ([512, 512], [0, 0], false),
+            ([512, 512], [0, 64], true),
         ] {
-            let told = is_more(refused, packets, before, 0.01);
-            assert_eq!(told, expected, "{refused} of {packets}, {before} before");
+            let told = is_more(now, before, 0.01);
+            assert_eq!(told, expected, "{now:?}, {before:?} before");
         }
     }
 }

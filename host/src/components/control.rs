@@ -3,7 +3,8 @@
 //! Locks, taken in this order: `activating`, one activation at a time; `changing`, from the first
 //! worker's exchange to the last one's; the store, or what serves, for a moment. Nothing is
 //! compiled or tried under `changing`, and whoever waits for it ends the canary that holds it:
-//! a rollback waits for nothing but workers.
+//! a rollback waits for nothing but workers. What it goes back to is compiled before, if it
+//! has to be.
 
 use super::{
     ComponentSet, ComponentStoreError, ComponentsError, Entry, Event, PipelineOptions, Report,
@@ -36,7 +37,7 @@ use std::{
 };
 
 /// Shortest start of a digest that may stand for it.
-const DIGEST_START_MIN: usize = 8;
+pub(super) const DIGEST_START_MIN: usize = 8;
 
 /// Why components cannot be started or changed.
 #[derive(Debug, thiserror::Error)]
@@ -170,8 +171,8 @@ pub struct Control {
     /// One activation is prepared and done at a time.
     pub(super) activating: Mutex<()>,
     pub(super) changing: Mutex<Changing>,
-    /// Names and digests that a canary has at this moment.
-    pub(super) trying: Mutex<Vec<(String, String)>>,
+    /// How many canaries of each name were ended by whoever waits for none.
+    pub(super) interrupted: Mutex<BTreeMap<String, u64>>,
     /// How many wait for `changing` and for no canary.
     pub(super) urgent: AtomicUsize,
     pub(super) stopping: AtomicBool,
@@ -209,7 +210,7 @@ impl Control {
             staging: Mutex::new(()),
             activating: Mutex::new(()),
             changing: Mutex::default(),
-            trying: Mutex::default(),
+            interrupted: Mutex::default(),
             urgent: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             told: Mutex::default(),
@@ -250,6 +251,11 @@ impl Control {
         self.stopping.store(true, Ordering::Release);
     }
 
+    /// Whether nothing more is changed.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
     /// Lets go of what belongs to workers, which then can end. It waits for whoever is exchanging
     /// pipelines.
     pub fn detach(&self) {
@@ -267,6 +273,9 @@ impl Control {
     /// objects to is no error here.
     pub fn stage(&self, stage: Stage) -> Result<Entry, ControlError> {
         let _one = lock(&self.staging);
+        if self.is_stopping() {
+            return Err(ControlError::Stopping);
+        }
         let digest = digest_of(&stage.bytes);
         let staged = self.try_stage(&stage);
         if let Err(error) = &staged {
@@ -380,7 +389,7 @@ impl Control {
 
     /// What pipelines are warmed up with.
     pub(super) fn warming(&self) -> Corpus {
-        Corpus::new(&self.samples, now_us()).full_batch()
+        Corpus::of_what_was_taken(&self.samples, now_us()).full_batch()
     }
 
     /// The entry of a component that was just compiled.
@@ -558,6 +567,15 @@ impl Control {
     /// What serves.
     pub(super) fn serving(&self) -> ComponentSet {
         lock(&self.serving).clone()
+    }
+
+    /// Its digests, by name.
+    pub(super) fn serving_digests(&self) -> BTreeMap<String, String> {
+        let serving = self.serving();
+        let versions = serving.versions().map(|version| version.named());
+        versions
+            .map(|named| (named.name.clone(), named.digest.clone()))
+            .collect()
     }
 }
 

@@ -26,13 +26,13 @@ impl Corpus {
     /// lately, and what was kept of the traffic: a packet of each protocol type in turn, so
     /// that none is left out.
     pub(super) fn new(live: &LiveSamples, now_us: u64) -> Self {
-        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9060));
-        let shipped = golden_packets().map(|bytes| Sample {
-            bytes: bytes.to_vec(),
-            received: now_us,
-            peer,
-        });
-        Self::of(shipped.chain(live.all()))
+        Self::of(shipped(now_us).chain(live.all()))
+    }
+
+    /// The same without what was refused: what pipelines are warmed up with that are to serve,
+    /// and share their breakers with those that do.
+    pub(super) fn of_what_was_taken(live: &LiveSamples, now_us: u64) -> Self {
+        Self::of(shipped(now_us).chain(live.taken()))
     }
 
     /// These packets.
@@ -84,6 +84,15 @@ impl Corpus {
     pub(super) fn len(&self) -> usize {
         self.batches.iter().map(PacketBatch::len).sum()
     }
+}
+
+fn shipped(now_us: u64) -> impl Iterator<Item = Sample> {
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 9060));
+    golden_packets().map(move |bytes| Sample {
+        bytes: bytes.to_vec(),
+        received: now_us,
+        peer,
+    })
 }
 
 #[cfg(test)]

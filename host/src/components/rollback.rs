@@ -1,9 +1,10 @@
 //! The way back: to what served before, by order or since a component was cut off.
 
 use super::{
-    ComponentSet, Event, Version,
+    ComponentSet, Event, Report, Version,
     activation::{Activated, Changing, pause_us},
-    control::{Control, ControlError, lock, tell_serves},
+    control::{Control, ControlError, DIGEST_START_MIN, lock, tell_serves},
+    state::State,
     validation::digests,
 };
 use std::{
@@ -40,15 +41,18 @@ impl Control {
         from: Option<&str>,
         by: &str,
     ) -> Result<Activated, ControlError> {
-        let tried = lock(&self.trying).clone();
-        let tried = tried.into_iter().find(|(trying, _)| trying == name);
+        if let Some(from) = from
+            && from.len() < DIGEST_START_MIN
+        {
+            return Err(ControlError::Ambiguous(from.into()));
+        }
+        self.make_ready(name);
+        let interrupted = || lock(&self.interrupted).get(name).copied();
+        let before = interrupted();
         let mut changing = self.change_at_once();
-        let active = self.serving();
-        let active = active
-            .get(name)
-            .map(|version| version.named().digest.clone());
-        let is_meant = |digest: &str| from.is_none_or(|from| digest.starts_with(from));
-        if tried.is_some_and(|(_, digest)| active.as_ref() != Some(&digest) && is_meant(&digest)) {
+        let active = self.serving_digests().remove(name);
+        // A canary of this name that was ended for it is all that was to be gone back from.
+        if interrupted() != before {
             return Ok(Activated {
                 changed: vec![(name.into(), active)],
                 ..Activated::default()
@@ -68,6 +72,19 @@ impl Control {
         self.go_back(&mut changing, name, by, None)
     }
 
+    /// Compiles what a rollback of a name would bring back, if there is no machine code for this
+    /// program yet: whoever waits for `changing` waits for no compiler. What fails here is said
+    /// where it is needed.
+    fn make_ready(&self, name: &str) {
+        let before = self.before(name).unwrap_or_default();
+        for digest in before.into_values().flatten() {
+            let is_ready = self.store().has_code(&self.engine, &digest);
+            if !is_ready && let Err(error) = self.load(&digest) {
+                tracing::warn!(name, digest, %error, "what a rollback would bring back cannot be loaded");
+            }
+        }
+    }
+
     /// Waits for whoever changes what serves, but for no canary.
     fn change_at_once(&self) -> std::sync::MutexGuard<'_, Changing> {
         self.urgent.fetch_add(1, Ordering::AcqRel);
@@ -78,8 +95,11 @@ impl Control {
 
     /// What a rollback of a name comes to.
     fn before(&self, name: &str) -> Result<Digests, ControlError> {
+        let serving = self.serving_digests();
         let store = self.store();
-        let state = store.state();
+        let mut state = store.state().clone();
+        let names: Vec<String> = state.slots.keys().cloned().collect();
+        state.follow(names.iter(), &serving);
         if let Some(before) = state.before(name) {
             return Ok(before);
         }
@@ -126,25 +146,38 @@ impl Control {
                 (set, pipelines)
             }
         };
+        // It may be put together as it never served before.
+        let tables = self.tables(&set, &pipelines)?;
+        let new_columns = self.store().state().new_columns(tables.iter());
+        if let Err(error) = new_columns {
+            return Err(ControlError::Impeded(Box::new(Report {
+                impediments: vec![error.to_string()],
+                ..Report::default()
+            })));
+        }
+        let remember = |state: &mut State| state.remember(tables.iter());
+        // If it cannot be written down, that is said below, where all of it is.
+        let _ = self.store().change_anyway(remember);
         let places: Vec<usize> = (0..changing.workers.len()).collect();
         let exchanged = changing.workers.exchange(&places, pipelines)?;
-        lock(&self.told).clear();
-        *lock(&self.serving) = set.clone();
         let mut activated = Activated {
             pauses_us: exchanged.iter().map(pause_us).collect(),
             elapsed_ms: started.elapsed().as_secs_f64() * 1000.0,
             ..Activated::default()
         };
-        drop(exchanged);
 
         let failed_name = failed.map(|_| name);
-        let written = self
-            .store()
-            .change(|state| state.undo(name, &before, failed_name));
+        let serving = self.serving_digests();
+        let written = self.store().change_anyway(|state| {
+            state.follow(before.keys(), &serving);
+            state.undo(name, &before, failed_name);
+        });
+        *lock(&self.serving) = set.clone();
+        self.forget_told(&active, before.keys());
         // Whoever goes back needs it now: a full disk is no reason to go on with what is bad.
         activated.warning = written.err().map(|error| {
-            tracing::error!(%error, name, "a rollback could not be written down: a restart would undo it");
-            format!("it could not be written down, so that a restart would undo it: {error}")
+            tracing::error!(%error, name, "a rollback could not be written down: that is tried again, and until then a restart would undo it");
+            format!("it could not be written down yet, and until it is a restart would undo it: {error}")
         });
         for (name, digest) in before {
             if let Some(gone) = active.get(&name) {
@@ -164,7 +197,25 @@ impl Control {
             self.store().record(Event { reason, ..event });
             activated.changed.push((name, digest));
         }
+        // The pipelines that are gone: whoever waited has waited for the rest.
+        drop(exchanged);
         Ok(activated)
+    }
+
+    /// Some names have changed hands: if one is cut off now, that is news.
+    pub(super) fn forget_told<'a>(
+        &self,
+        before: &ComponentSet,
+        names: impl Iterator<Item = &'a String>,
+    ) {
+        let serving = self.serving();
+        let mut told = lock(&self.told);
+        for name in names {
+            let versions = [before.get(name), serving.get(name)];
+            for version in versions.into_iter().flatten() {
+                told.remove(&version.named().digest);
+            }
+        }
     }
 
     /// The pipelines of what served before, if they are those that are to serve now.
@@ -204,10 +255,14 @@ impl Control {
     /// Looks whether a component that serves was cut off, and goes back to the version before
     /// it. Where there is none it stays cut off: its payloads are stored raw.
     pub fn look_at_breakers(&self) {
-        // Whoever only looks is in no canary's way.
-        if self.cut_off().is_none() {
-            return;
+        if let Err(error) = self.store().write_again() {
+            tracing::warn!(%error, "what serves could not be written down: that is tried again");
         }
+        // Whoever only looks is in no canary's way.
+        let Some(version) = self.cut_off() else {
+            return;
+        };
+        self.make_ready(&version.named().name);
         let mut changing = self.change_at_once();
         while let Some(version) = self.cut_off() {
             let named = version.named();

@@ -2,7 +2,7 @@
 //! left of it that can be loaded.
 
 use super::{
-    ComponentSet, ComponentsError, Entry, Event, Version,
+    ComponentSet, ComponentsError, Entry, Event, Report, Version,
     control::{Control, ControlError, digest_of},
     entry::SHIPPED_BY,
 };
@@ -116,7 +116,7 @@ impl Control {
                 }
             }
         }
-        if set.pipeline(&self.options, 0).is_ok() {
+        if self.check_fits(&set).is_ok() {
             return Ok(set);
         }
         // What was activated together fitted together: only what could not be loaded, or another
@@ -133,7 +133,7 @@ impl Control {
         loop {
             let fits = |version: &Arc<Version>| {
                 let with = fitting.with(version.clone());
-                with.pipeline(&self.options, 0).is_ok()
+                self.check_fits(&with).is_ok()
             };
             // A router comes after the parser that it needs, in whatever order they are here.
             let Some(place) = others.iter().position(fits) else {
@@ -143,12 +143,25 @@ impl Control {
         }
         for version in others {
             let with = fitting.with(version.clone());
-            if let Err(error) = with.pipeline(&self.options, 0) {
+            if let Err(error) = self.check_fits(&with) {
                 let named = version.named();
-                self.load_failed(&named.name, &named.digest, &error.into());
+                self.load_failed(&named.name, &named.digest, &error);
             }
         }
         Ok(fitting)
+    }
+
+    /// Whether components fit together, and their tables those that there have been: without
+    /// a router that could not be loaded, a parser writes others than it did.
+    fn check_fits(&self, set: &ComponentSet) -> Result<(), ControlError> {
+        let pipeline = set.pipeline(&self.options, 0)?;
+        let new_columns = self.store().state().new_columns(pipeline.tables());
+        new_columns.map(drop).map_err(|error| {
+            ControlError::Impeded(Box::new(Report {
+                impediments: vec![error.to_string()],
+                ..Report::default()
+            }))
+        })
     }
 
     fn load_failed(&self, name: &str, digest: &str, error: &ControlError) {

@@ -1,8 +1,8 @@
 //! Which version of each component serves, served before, and waits.
 
-use heplake_format::{Column, ColumnType, Table, TableName};
+use heplake_format::{COLUMNS_MAX, Column, ColumnType, TABLES_MAX, Table, TableName};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of the document.
 pub(super) const STATE_FORMAT: u32 = 1;
@@ -64,22 +64,31 @@ struct Step {
     to: String,
 }
 
-/// A column that is to have another type than it has had.
+/// Why tables do not fit those that there have been so far: no lake would take their rows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "column `{column}` of `{table}` was {was} and would be {brought}: give the new one another name",
-    was = .was.sql(),
-    brought = .brought.sql()
-)]
-pub struct ChangedColumn {
-    /// The table.
-    pub table: String,
-    /// The column.
-    pub column: String,
-    /// Its type so far.
-    pub was: ColumnType,
-    /// The type that it would have.
-    pub brought: ColumnType,
+pub enum TableMisfit {
+    /// A column is to have another type than it has had.
+    #[error(
+        "column `{column}` of `{table}` was {was} and would be {brought}: give the new one another name",
+        was = .was.sql(),
+        brought = .brought.sql()
+    )]
+    Type {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type so far.
+        was: ColumnType,
+        /// The type that it would have.
+        brought: ColumnType,
+    },
+    /// A table has had too many columns, taken together.
+    #[error("`{0}` would come to more than {COLUMNS_MAX} columns, with those that it had before")]
+    Columns(String),
+    /// There have been too many tables.
+    #[error("`{0}` would be one table more than the {TABLES_MAX} that there may be")]
+    Tables(String),
 }
 
 impl State {
@@ -90,6 +99,20 @@ impl State {
             || steps
                 .filter_map(|step| step.from.as_ref())
                 .any(|from| from == digest)
+    }
+
+    /// Takes it that of some names what serves is active, by name: where what was written down
+    /// could not be loaded that is another.
+    pub(super) fn follow<'a>(
+        &mut self,
+        names: impl Iterator<Item = &'a String>,
+        serving: &BTreeMap<String, String>,
+    ) {
+        for name in names {
+            if let Some(slot) = self.slots.get_mut(name) {
+                slot.active = serving.get(name).cloned();
+            }
+        }
     }
 
     /// The digests of these names and digests serve from now on.
@@ -174,14 +197,25 @@ impl State {
     /// Columns that these tables would add, as `table.column TYPE`.
     ///
     /// # Errors
-    /// When one of their columns has another type so far.
+    /// When one of their columns has another type so far, or there are too many.
     pub(super) fn new_columns<'a>(
         &self,
         tables: impl Iterator<Item = &'a Table>,
-    ) -> Result<Vec<String>, ChangedColumn> {
+    ) -> Result<Vec<String>, TableMisfit> {
         let layout = Table::of_a_new_lake();
         let mut added = Vec::new();
+        let mut names: BTreeSet<&TableName> = self.tables.iter().map(|table| &table.name).collect();
         for table in tables {
+            names.insert(&table.name);
+            if names.len() > TABLES_MAX {
+                return Err(TableMisfit::Tables(table.name.to_string()));
+            }
+            let so_far = self.tables.iter().filter(|known| known.name == table.name);
+            let columns = so_far.chain([table]).flat_map(|table| &table.columns);
+            let columns: BTreeSet<&TableName> = columns.map(|column| &column.name).collect();
+            if columns.len() > COLUMNS_MAX {
+                return Err(TableMisfit::Columns(table.name.to_string()));
+            }
             let known = |columns: &[Table], column: &Column| {
                 let mut tables = columns.iter().filter(|known| known.name == table.name);
                 tables.find_map(|known| {
@@ -200,7 +234,7 @@ impl State {
                     || known(&layout, column).or_else(|| known(of_protocol.as_slice(), column));
                 match known(&self.tables, column).or_else(stored) {
                     Some(was) if was != column.column_type => {
-                        return Err(ChangedColumn {
+                        return Err(TableMisfit::Type {
                             table: table.name.to_string(),
                             column: column.name.to_string(),
                             was,
@@ -354,8 +388,56 @@ mod tests {
         assert_eq!(state.new_columns(wider.iter()).unwrap(), [""; 0]);
         let changed = [table("gauges", &[("value", Varchar)])];
         let error = state.new_columns(changed.iter()).unwrap_err();
-        assert_eq!(error.was, UBigInt);
+        assert!(error.to_string().contains("was UBIGINT"), "{error}");
         assert!(error.to_string().contains("another name"), "{error}");
+    }
+
+    #[test]
+    fn versions_may_not_bring_more_columns_or_tables_than_a_lake_takes() {
+        let mut state = State::default();
+        let columns = |version: usize| -> Vec<Column> {
+            let column = |number: usize| Column {
+                name: format!("v{version}_{number}").parse().unwrap(),
+                column_type: ColumnType::Varchar,
+            };
+            (0..COLUMNS_MAX / 2).map(column).collect()
+        };
+        for version in 0..3 {
+            let mut table = table("gauges", &[]);
+            table.columns = columns(version);
+            let new = state.new_columns([&table].into_iter());
+            assert_eq!(new.is_ok(), version < 2, "{version}");
+            if new.is_ok() {
+                state.remember([&table].into_iter());
+            }
+        }
+        let tables: Vec<Table> = (0..TABLES_MAX)
+            .map(|number| table(&format!("table_{number}"), &[("a", ColumnType::Varchar)]))
+            .collect();
+        let misfit = state.new_columns(tables.iter()).unwrap_err();
+        assert!(matches!(misfit, TableMisfit::Tables(_)), "{misfit}");
+        assert!(state.new_columns(tables[1..].iter()).is_ok());
+    }
+
+    #[test]
+    fn what_serves_in_place_of_what_could_not_be_loaded_is_what_is_gone_back_to() {
+        let mut state = State::default();
+        for digest in ["s0", "s1", "s2"] {
+            activate(&mut state, &[("sip", digest)]);
+        }
+        // "s2" cannot be loaded, and "s1" serves.
+        let serving = BTreeMap::from([("sip".to_owned(), "s1".to_owned())]);
+        let names = ["sip".to_owned()];
+        let mut alone = state.clone();
+        alone.follow(names.iter(), &serving);
+        undo(&mut alone, "sip", false);
+        assert_eq!(active(&alone, "sip"), Some("s0"));
+        state.follow(names.iter(), &serving);
+        activate(&mut state, &[("sip", "s3")]);
+        undo(&mut state, "sip", true);
+        assert_eq!(active(&state, "sip"), Some("s1"));
+        undo(&mut state, "sip", false);
+        assert_eq!(active(&state, "sip"), Some("s0"));
     }
 
     #[test]

@@ -28,6 +28,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
 /// Components that neither serve, served before, nor wait: beyond this the oldest go.
@@ -38,6 +39,9 @@ const NAMES_MAX: usize = 256;
 /// Largest document that is read, in bytes: a report of a component with a thousand fields
 /// stays far below.
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
+/// How long after it could not be written down what serves is tried again: a full disk may
+/// have room then.
+const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Size beyond which the history is begun anew, and the one before kept beside it.
 const HISTORY_BYTES_MAX: u64 = 4 << 20;
 
@@ -101,6 +105,8 @@ pub(super) struct ComponentStore {
     directory: PathBuf,
     entries: BTreeMap<String, Entry>,
     state: State,
+    /// When to write down again what could not be.
+    unwritten: Option<Instant>,
     history: Vec<Event>,
 }
 
@@ -126,6 +132,7 @@ impl ComponentStore {
                 format: STATE_FORMAT,
                 ..State::default()
             },
+            unwritten: None,
             history: Vec::new(),
         };
         store.read_entries()?;
@@ -236,10 +243,32 @@ impl ComponentStore {
     pub(super) fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
         let mut state = self.state.clone();
         change(&mut state);
-        if state != self.state {
+        if state != self.state || self.unwritten.is_some() {
             write_document(&self.directory.join(STATE), &state)?;
-            self.state = state;
+            (self.state, self.unwritten) = (state, None);
         }
+        Ok(())
+    }
+
+    /// Changes it whether it can be written down or not. Where it cannot, a restart would undo it
+    /// until [`write_again`](Self::write_again) has done so.
+    pub(super) fn change_anyway(&mut self, change: impl FnOnce(&mut State)) -> Result<()> {
+        let before = self.state.clone();
+        change(&mut self.state);
+        if self.state != before {
+            self.unwritten = Some(Instant::now());
+        }
+        self.write_again()
+    }
+
+    /// Writes down what could not be, once it is time to try again.
+    pub(super) fn write_again(&mut self) -> Result<()> {
+        if self.unwritten.is_none_or(|again| again > Instant::now()) {
+            return Ok(());
+        }
+        self.unwritten = Some(Instant::now() + WRITE_AGAIN_AFTER);
+        write_document(&self.directory.join(STATE), &self.state)?;
+        self.unwritten = None;
         Ok(())
     }
 
@@ -340,6 +369,15 @@ impl ComponentStore {
     pub(super) fn bytes(&self, digest: &str) -> Result<Vec<u8>> {
         let path = self.directory.join(digest).join(BYTES);
         read_checked(&path, digest)
+    }
+
+    /// Whether there is machine code of a component that can be used.
+    pub(super) fn has_code(&self, engine: &Engine, digest: &str) -> bool {
+        let code = self
+            .entries
+            .get(digest)
+            .and_then(|entry| entry.code.as_ref());
+        code.is_some_and(|code| code.key == engine.code_key())
     }
 
     /// A component by its machine code, if there is some that can be used.
@@ -469,10 +507,17 @@ fn write_document(path: &Path, document: &impl Serialize) -> Result<()> {
         path: path.into(),
         reason: error.to_string(),
     };
-    write_whole(
-        path,
-        &serde_json::to_vec_pretty(document).map_err(malformed)?,
-    )
+    let json = serde_json::to_vec_pretty(document).map_err(malformed)?;
+    if json.len() as u64 > DOCUMENT_BYTES_MAX {
+        return Err(ComponentStoreError::Malformed {
+            path: path.into(),
+            reason: format!(
+                "it would have {} bytes, and could not be read again",
+                json.len()
+            ),
+        });
+    }
+    write_whole(path, &json)
 }
 
 /// Writes a file whole or not at all: after a power cut there is the one before or this one.

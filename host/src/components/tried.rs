@@ -30,14 +30,15 @@ impl Tried {
         (age < AGE_MAX).then(|| report.clone())
     }
 
-    /// Keeps what was found. What cannot serve is not kept: another time it may fit.
+    /// Keeps what was found. What cannot serve is not kept, since another time it may fit; nor
+    /// what no packet came to, since some may have come by then.
     pub(super) fn keep(
         &mut self,
         active: &ComponentSet,
         candidate: &ComponentSet,
         report: &Report,
     ) {
-        if !report.impediments.is_empty() {
+        if !report.impediments.is_empty() || report.packets_reached == 0 {
             return;
         }
         let key = [digests(active), digests(candidate)];
@@ -46,5 +47,26 @@ impl Tried {
         if self.reports.len() > REPORTS_MAX {
             self.reports.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_packet_came_to_is_tried_again() {
+        let (mut tried, set) = (Tried::default(), ComponentSet::default());
+        for packets_reached in [0, 1] {
+            let report = Report {
+                packets_reached,
+                ..Report::default()
+            };
+            tried.keep(&set, &set, &report);
+            let known = tried.report(&set, &set, 0);
+            assert_eq!(known.is_some(), packets_reached > 0);
+        }
+        let later = AGE_MAX.as_micros() as u64;
+        assert!(tried.report(&set, &set, later).is_none());
     }
 }

@@ -1,6 +1,6 @@
 //! A directory in which what appears is staged.
 
-use super::{Activate, Control, ControlError, Entry, Stage};
+use super::{Activate, ComponentStoreError, Control, ControlError, Entry, Stage};
 use crate::signature::Signature;
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +23,8 @@ const FILES_MAX: usize = 1024;
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Largest signature.
 const SIGNATURE_BYTES_MAX: u64 = 4096;
+/// How long after it could not be taken now it is tried again: a disk may have room then.
+const AGAIN_AFTER: Duration = Duration::from_secs(60);
 /// Who stages what appears.
 const BY: &str = "watch";
 
@@ -67,11 +69,21 @@ async fn every(
 /// What a file and its signature look like from outside.
 type Look = [Option<(u64, Option<SystemTime>)>; 2];
 
+/// What is to be done with a file that has not changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ToDo {
+    /// It is staged now.
+    Stage,
+    /// The same, but not before.
+    Again(Instant),
+    Nothing,
+}
+
 /// A directory, and what is known of what is in it.
 struct Watched {
     directory: PathBuf,
-    /// What each file looked like, and whether it is done with.
-    seen: BTreeMap<PathBuf, (Look, bool)>,
+    /// What each file looked like, and what is to be done if it looks so still.
+    seen: BTreeMap<PathBuf, (Look, ToDo)>,
     /// What is there at the start may have been staged before: by then it was decided on.
     is_first: bool,
 }
@@ -96,6 +108,9 @@ impl Watched {
         };
         let mut staged = Vec::new();
         for path in &whole {
+            if control.is_stopping() {
+                return;
+            }
             let bytes = match read(path, FILE_BYTES_MAX) {
                 Ok(bytes) => bytes,
                 Err(error) => {
@@ -107,21 +122,29 @@ impl Watched {
                 continue;
             }
             match stage(control, path, bytes) {
-                Ok(entry) => staged.push(entry),
-                // A full disk may have room later. What is refused stands in the history, and
-                // was logged with it.
-                Err(ControlError::Store(_)) => {
-                    if let Some((_, done)) = self.seen.get_mut(path) {
-                        *done = false;
-                    }
-                }
+                Ok(entry) => staged.push((path.clone(), entry)),
+                // What is refused stands in the history, and was logged with it.
+                Err(ControlError::Store(ComponentStoreError::Io { .. })) => self.again(path),
                 Err(_) => {}
             }
         }
         // Those of the first look are whole at the second.
-        self.is_first &= whole.is_empty() && self.seen.values().any(|(_, done)| !done);
+        let waits = |(_, to_do): &(Look, ToDo)| *to_do == ToDo::Stage;
+        self.is_first &= whole.is_empty() && self.seen.values().any(waits);
         if control.watch_activates() {
-            activate(control, &staged);
+            let entries: Vec<&Entry> = staged.iter().map(|(_, entry)| entry).collect();
+            for digest in activate(control, &entries) {
+                let its = staged.iter().find(|(_, entry)| entry.digest == digest);
+                if let Some((path, _)) = its {
+                    self.again(path);
+                }
+            }
+        }
+    }
+
+    fn again(&mut self, path: &Path) {
+        if let Some((_, to_do)) = self.seen.get_mut(path) {
+            *to_do = ToDo::Again(Instant::now() + AGAIN_AFTER);
         }
     }
 
@@ -143,16 +166,18 @@ impl Watched {
             if look[0].is_none() {
                 continue;
             }
-            let done = match self.seen.get(&path) {
-                Some((before, done)) if *before == look => {
-                    if !done {
+            let to_do = match self.seen.get(&path) {
+                Some((before, to_do)) if *before == look => match to_do {
+                    ToDo::Again(at) if *at > Instant::now() => *to_do,
+                    ToDo::Nothing => ToDo::Nothing,
+                    ToDo::Stage | ToDo::Again(_) => {
                         whole.push(path.clone());
+                        ToDo::Nothing
                     }
-                    true
-                }
-                _ => false,
+                },
+                _ => ToDo::Stage,
             };
-            now.insert(path, (look, done));
+            now.insert(path, (look, to_do));
         }
         self.seen = now;
         whole.sort();
@@ -202,33 +227,63 @@ fn stage(control: &Control, path: &Path, bytes: Vec<u8>) -> Result<Entry, Contro
 }
 
 /// Activates what appeared at the same time together, as a parser and its router must be, or
-/// else each for itself. What was cut off or taken back before is left to somebody.
-fn activate(control: &Control, staged: &[Entry]) {
-    let (slots, _) = control.list();
-    let failed = |entry: &&Entry| {
+/// else each for itself, where that may come to something else. What was cut off or taken back
+/// before is left to somebody. Gives what is to be tried again.
+fn activate(control: &Control, staged: &[&Entry]) -> Vec<String> {
+    let is_left = |entry: &Entry| {
+        let (slots, _) = control.list();
         let slot = slots.get(&entry.name);
         slot.is_some_and(|slot| slot.failed.as_ref() == Some(&entry.digest))
     };
-    let digests: Vec<String> = staged
-        .iter()
-        .filter(|entry| !failed(entry))
-        .map(|entry| entry.digest.clone())
-        .collect();
-    let activate = |digests: Vec<String>| {
+    let activate = |digests: &[String]| {
         control.activate(&Activate {
-            digests,
+            digests: digests.to_vec(),
             force: false,
             by: BY.into(),
         })
     };
-    if digests.len() > 1 && activate(digests.clone()).is_ok() {
-        return;
-    }
-    for digest in digests {
-        if let Err(error) = activate(vec![digest.clone()]) {
-            tracing::warn!(digest, %error, "it was staged, but not activated");
+    let digests: Vec<String> = staged
+        .iter()
+        .filter(|entry| !is_left(entry))
+        .map(|entry| entry.digest.clone())
+        .collect();
+    if digests.len() > 1 {
+        match activate(&digests) {
+            Ok(_) => return Vec::new(),
+            Err(
+                ControlError::Impeded(_) | ControlError::Objected(_) | ControlError::Components(_),
+            ) => {}
+            // Somebody took it back, or its canary failed: alone it is no better.
+            Err(error) => {
+                tracing::warn!(?digests, %error, "they were staged, but not activated");
+                return match is_to_be_tried_again(&error) {
+                    true => digests,
+                    false => Vec::new(),
+                };
+            }
         }
     }
+    let mut again = Vec::new();
+    for digest in digests {
+        if let Err(error) = activate(std::slice::from_ref(&digest)) {
+            tracing::warn!(digest, %error, "it was staged, but not activated");
+            if is_to_be_tried_again(&error) {
+                again.push(digest);
+            }
+        }
+    }
+    again
+}
+
+/// Whether it would be activated at another time. What was interrupted would too, but whoever
+/// did that may have meant it.
+fn is_to_be_tried_again(error: &ControlError) -> bool {
+    matches!(
+        error,
+        ControlError::Changed
+            | ControlError::WorkerStuck(_)
+            | ControlError::Store(ComponentStoreError::Io { .. })
+    )
 }
 
 #[cfg(test)]

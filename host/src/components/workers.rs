@@ -266,7 +266,7 @@ mod tests {
         let idle = [Idle::start(), Idle::start()];
         let links = idle.iter().map(|idle| idle.link.clone()).collect();
         let workers = Workers {
-            patience: Duration::from_millis(50),
+            patience: Duration::from_secs(1),
             ..Workers::new(links)
         };
         (workers, idle)
@@ -286,7 +286,7 @@ mod tests {
         let (pipelines, _) = new_pipelines();
         let error = workers.exchange(&[0, 1], pipelines).err().unwrap();
         assert!(matches!(error, ControlError::WorkerStuck(1)), "{error}");
-        assert!(idle[0].has(&before[0]));
+        assert!(idle[0].comes_to_have(&before[0]));
         idle[1].is_in_a_batch(false);
         thread::sleep(Duration::from_millis(5));
         assert!(idle[1].has(&before[1]));

@@ -45,8 +45,10 @@ const BODY_BYTES_MAX: usize = 64 << 10;
 /// Uploads at a time: one is tried, and one received meanwhile. Each may hold as much memory
 /// as a component has bytes.
 const UPLOADS_AT_ONCE: usize = 2;
-/// Other requests at a time, each of which holds a thread. Uploads have places of their own,
-/// so that a rollback waits for none.
+/// Activations at a time: one is done, and one waits. A canary may be watched for an hour.
+const ACTIVATIONS_AT_ONCE: usize = 2;
+/// Other requests at a time, each of which holds a thread. Uploads and activations have places
+/// of their own, so that a rollback waits for none.
 const REQUESTS_AT_ONCE: usize = 8;
 /// Largest token file, in bytes, and the shortest token that takes long to guess.
 const TOKEN_BYTES_MAX: u64 = 4096;
@@ -76,6 +78,7 @@ struct Admission {
 struct Api {
     control: Arc<Control>,
     uploads: Uploads,
+    activations: Arc<Semaphore>,
     free: Arc<Semaphore>,
 }
 
@@ -95,6 +98,7 @@ pub fn control_routes(
     let api = Api {
         control,
         uploads: Uploads::new(UPLOADS_AT_ONCE, BodyLimits::new(UPLOAD_BYTES_MAX)),
+        activations: Arc::new(Semaphore::new(ACTIVATIONS_AT_ONCE)),
         free: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
     };
     Ok(Router::new()
@@ -304,8 +308,14 @@ async fn activate(
         force: request.force,
         by: request.by.unwrap_or_else(|| BY.into()),
     };
-    api.ask(move |control| Ok(answer(control.activate(&activate)?)))
-        .await
+    let place = place(
+        &api.activations,
+        "another is being activated, and one waits for it",
+    )?;
+    api.ask_from(place, move |control| {
+        Ok(answer(control.activate(&activate)?))
+    })
+    .await
 }
 
 #[derive(Default, Deserialize)]
@@ -365,9 +375,10 @@ impl Api {
         &self,
         work: impl FnOnce(&Control) -> Result<Response, ApiError> + Send + 'static,
     ) -> Result<Response, ApiError> {
-        let place = Arc::clone(&self.free)
-            .try_acquire_owned()
-            .map_err(|_| ApiError::busy(&format!("{REQUESTS_AT_ONCE} requests are running")))?;
+        let place = place(
+            &self.free,
+            &format!("{REQUESTS_AT_ONCE} requests are running"),
+        )?;
         self.ask_from(place, work).await
     }
 
@@ -385,6 +396,11 @@ impl Api {
         done.await
             .unwrap_or_else(|panic| Err(ApiError::ended_abnormally(&panic)))
     }
+}
+
+fn place(of: &Arc<Semaphore>, busy: &str) -> Result<OwnedSemaphorePermit, ApiError> {
+    let place = Arc::clone(of).try_acquire_owned();
+    place.map_err(|_| ApiError::busy(busy))
 }
 
 impl From<ControlError> for ApiError {

@@ -18,4 +18,4 @@ pub use commit::{COMMIT_FORMAT, Commit, CommitError, ComponentDigest, DataFile};
 pub use date::{DateError, PartitionDate};
 pub use edge::{EdgeName, EdgeNameError};
 pub use path::{COMMITS_DIRECTORY, CommitPath, DATA_DIRECTORY, DataFilePath, PathError, Sequence};
-pub use table::{Column, ColumnType, Table, TableError, TableName};
+pub use table::{COLUMNS_MAX, Column, ColumnType, TABLES_MAX, Table, TableError, TableName};

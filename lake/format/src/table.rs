@@ -180,6 +180,11 @@ pub struct Table {
     pub columns: Vec<Column>,
 }
 
+/// Most tables that edges may make: a lake reads each at every change of the schema.
+pub const TABLES_MAX: usize = 1000;
+/// Most columns of a table.
+pub const COLUMNS_MAX: usize = 1000;
+
 impl Table {
     /// The tables that a new lake is created with: those of the storage layout that
     /// Heplake fills, and `hep_rejected`.

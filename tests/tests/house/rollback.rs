@@ -173,6 +173,10 @@ fn a_rollback_that_comes_twice_goes_back_once() {
         activate(control, &[version], false).unwrap();
     }
     let from = Some(&versions[1][..12]);
+    for nearly_none in ["", "a"] {
+        let vague = control.roll_back_from("sip", Some(nearly_none), "test");
+        assert!(matches!(vague, Err(ControlError::Ambiguous(_))));
+    }
     control.roll_back_from("sip", from, "test").unwrap();
     let again = control.roll_back_from("sip", from, "test").unwrap_err();
     assert!(matches!(again, ControlError::NotActive { .. }), "{again}");
@@ -201,7 +205,7 @@ fn a_rollback_waits_for_no_canary_and_neither_does_the_end() {
     let activating = order();
     // Until the canary has it there is nothing to roll back.
     wait_until("the canary has it", || {
-        let back = control.roll_back("sip", "test");
+        let back = control.roll_back_from("sip", shipped.as_deref(), "test");
         back.is_ok_and(|back| back.changed == [("sip".into(), shipped.clone())])
     });
     let error = activating.join().unwrap();
@@ -279,7 +283,16 @@ fn what_cannot_be_written_down_does_not_serve_but_a_rollback_does() {
     let back = control.roll_back("sip", "test").unwrap();
     assert!(back.warning.unwrap().contains("could not be written down"));
     assert_eq!(active(&control, "sip"), shipped);
+    let written = || -> Value {
+        let state = fs::read(store.join("state.json")).unwrap();
+        serde_json::from_slice(&state).unwrap()
+    };
+    assert_eq!(written()["slots"]["sip"]["active"], json!(second));
+    // Once there is room it is written down by itself.
     fs::remove_dir(&full).unwrap();
+    wait_until("it is written down", || {
+        written()["slots"]["sip"]["active"] == json!(shipped)
+    });
 }
 
 #[test]
@@ -329,6 +342,35 @@ fn a_watched_directory_does_not_undo_a_rollback_when_the_edge_is_started_again()
         });
         assert_eq!(active(control, "sip"), shipped);
     });
+}
+
+#[test]
+fn what_is_taken_back_while_a_watched_directory_activates_it_stays_so() {
+    let watched = tempfile::tempdir().unwrap();
+    let site = Site::open_with(|settings| {
+        settings.component_settings.watch_directory = Some(watched.path().into());
+        settings.component_settings.watch_activates = true;
+        settings.component_settings.canary_time = Duration::from_secs(3600);
+    });
+    let control = site.control().clone();
+    let names = ["sip", "sip-router"];
+    let shipped = names.map(|name| active(&control, name));
+    for name in names {
+        let path = watched.path().join(name).with_extension("wasm");
+        fs::write(path, relabelled(bytes(name), "watched")).unwrap();
+    }
+    wait_until("both are staged", || events(&control, "staged") == 2);
+    // Until the canary has them there is nothing to go back from.
+    wait_until("they are taken back", || {
+        drop(control.roll_back("sip-router", "test"));
+        events(&control, "canary_failed") == 2
+    });
+    // Neither of them is tried by itself then.
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(names.map(|name| active(&control, name)), shipped);
+    control.roll_back("sip", "test").unwrap_err();
+    assert_eq!(events(&control, "canary_failed"), 2);
+    assert_eq!(events(&control, "activated"), 0);
 }
 
 #[test]

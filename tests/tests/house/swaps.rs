@@ -284,6 +284,11 @@ fn a_component_that_faults_too_often_with_none_before_it_is_cut_off_until_somebo
     assert_eq!(number(&site, of_others), "0");
     assert_eq!(active(&control, "graphite").as_ref(), Some(&bad));
     assert_eq!(events(&control, "rolled_back"), 0);
+    // Nor is that news whenever another is activated.
+    let other = stage(&control, relabelled(bytes("sip"), "b")).digest;
+    activate(&control, &[&other], false).unwrap();
+    thread::sleep(Duration::from_millis(100));
+    assert_eq!(events(&control, "breaker_tripped"), 1);
 
     let mended = stage(&control, GRAPHITE.to_vec()).digest;
     activate(&control, &[&mended], false).unwrap();
@@ -385,6 +390,17 @@ fn what_serves_survives_a_restart_and_what_cannot_be_loaded_does_not_keep_an_edg
     }
     let control = restarted(&shipped);
     assert_eq!(events(&control, "load_failed"), 1);
+
+    // What serves in its place is what is gone back to, rather than what could not be loaded.
+    let edge = runtime.block_on(heplake_host::Edge::start(settings.clone()));
+    let edge = edge.unwrap();
+    let control = edge.control().clone();
+    let third = stage(&control, relabelled(bytes("sip"), "c")).digest;
+    activate(&control, &[&third], false).unwrap();
+    control.roll_back("sip", "test").unwrap();
+    assert_eq!(active(&control, "sip").as_ref(), Some(&shipped));
+    runtime.block_on(edge.drain()).unwrap();
+    restarted(&shipped);
 }
 
 #[test]

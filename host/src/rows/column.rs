@@ -3,7 +3,8 @@
 use super::{
     address, json,
     origin::{Found, Origin, Row, is_utf8},
-    plan::{ColumnPlan, HostField, MemberPlan, Source, TablePlan},
+    plan::{ColumnPlan, MemberPlan, TablePlan},
+    source::{HostField, Source},
     uuid,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};

@@ -13,6 +13,7 @@ mod column;
 mod json;
 mod origin;
 mod plan;
+mod source;
 mod text;
 mod uuid;
 

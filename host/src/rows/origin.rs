@@ -1,6 +1,9 @@
 //! All that rows of one batch come from, and where in it a value is found.
 
-use super::plan::{HostField, Source, Stage, TablePlan};
+use super::{
+    plan::TablePlan,
+    source::{HostField, Source, Stage},
+};
 use crate::checked::Checked;
 use heplake_sdk::{Cell, Kind};
 use std::{net::SocketAddr, sync::Arc};

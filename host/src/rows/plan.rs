@@ -1,7 +1,10 @@
 //! Which field fills which column of a table: resolved once a configuration, so that a
 //! row only looks things up by number.
 
-use super::json::Key;
+use super::{
+    json::Key,
+    source::{HostField, Source, Stage},
+};
 use crate::checked::{COLUMNS_MAX, shown};
 use heplake_format::{Column, ColumnType, Table, TableError, TableName};
 use heplake_sdk::{Description, Field, Kind, RouterDescription};
@@ -104,63 +107,6 @@ impl EnvelopeFields {
             timestamp: find("timestamp", Kind::Time)?,
         })
     }
-}
-
-/// What the host itself knows of a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum HostField {
-    /// A UUIDv7 that rises with arrival.
-    Uuid,
-    /// The day of the timestamp: stands in the path.
-    Date,
-    /// The packet's time, or the time of its arrival when that cannot be.
-    Timestamp,
-    /// The packet's time when it could not be.
-    OriginalTimestamp,
-    /// The exact payload, when what the column holds had to be made UTF-8.
-    PayloadBase64,
-    /// Who sent it.
-    PeerIp,
-    /// From which port.
-    PeerPort,
-    /// Why it was refused.
-    Reason,
-    /// By which component.
-    Component,
-    /// What was refused.
-    Refused,
-}
-
-impl HostField {
-    fn named(name: &str) -> Option<(Self, Kind)> {
-        Some(match name {
-            "uuid" => (Self::Uuid, Kind::Text),
-            "date" => (Self::Date, Kind::Time),
-            "timestamp" => (Self::Timestamp, Kind::Time),
-            "original_timestamp" => (Self::OriginalTimestamp, Kind::Number),
-            "payload_base64" => (Self::PayloadBase64, Kind::Text),
-            "peer_ip" => (Self::PeerIp, Kind::Text),
-            "peer_port" => (Self::PeerPort, Kind::Number),
-            "reason" => (Self::Reason, Kind::Text),
-            "component" => (Self::Component, Kind::Text),
-            "refused" => (Self::Refused, Kind::Bytes),
-            _ => return None,
-        })
-    }
-}
-
-/// Whose rows a field is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    Envelope,
-    Payload,
-}
-
-/// Where a value comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Field(Stage, usize, Kind),
-    Host(HostField),
 }
 
 /// A member of a JSON column.

@@ -104,7 +104,7 @@ STORE_KEEP_ALIVES: bool = flag, "ingest.store_keep_alives", "false",
 "Whether keep-alives (CRLF, NULs, STUN) get a row. They are counted in any case, and outnumber calls on a quiet site.";
 
 SANDBOX_DEADLINE: Duration = duration::<10, 60>, "sandbox.deadline", "1s",
-"How long a component may take for one batch of about a thousand packets before it is stopped: a thousand times what it needs.";
+"How long a component may take for one batch of about a thousand packets before it is stopped: a thousand times what it needs. Packets that run out of it together are tried again in fewer, each with its share, and 30 ms for one alone.";
 
 SANDBOX_MEMORY: u64 = byte_count::<MIB, { 4096 * MIB }>, "sandbox.memory_limit", "64MiB",
 "Memory that one instance of a component may grow to. A batch needs a few MiB.";

@@ -8,10 +8,14 @@ use super::{
 use crate::checked::{COLUMNS_MAX, shown};
 use heplake_format::{Column, ColumnType, Table, TableError, TableName};
 use heplake_sdk::{Description, Field, Kind, RouterDescription};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest key of a member of a JSON column, in bytes.
 const KEY_BYTES_MAX: usize = 256;
+
+/// How many columns and members of a table may have one and the same field: text is quoted
+/// once by a parser, within bounds, and copied as often as a router says.
+const COPIES_MAX: usize = 16;
 
 /// Why a table cannot be filled as a component describes it.
 #[derive(Debug, thiserror::Error)]
@@ -381,6 +385,11 @@ impl TablePlans {
                 return Err(shape(format!("it lacks the column `{needed}`")));
             }
         }
+        if copies_of_a_field(&columns) > COPIES_MAX {
+            return Err(shape(format!(
+                "a field fills more than {COPIES_MAX} of its columns and JSON members"
+            )));
+        }
         let is_payload = |column: &&ColumnPlan| {
             column.column.name.as_str() == "payload"
                 && column.column.column_type == ColumnType::Varchar
@@ -444,8 +453,11 @@ impl Resolver<'_> {
     ) -> Result<ColumnPlan, PlanError> {
         let name = column.name.as_str();
         let mut from = Vec::with_capacity(described.from.len());
-        for text in &described.from {
-            let (source, kind) = self.source(name, text)?;
+        for (text, (source, kind)) in described
+            .from
+            .iter()
+            .zip(self.sources(name, &described.from)?)
+        {
             if !holds(column.column_type, kind) {
                 return Err(PlanError::Kind {
                     table: self.table.clone(),
@@ -498,11 +510,8 @@ impl Resolver<'_> {
         keyed: &mut Vec<(String, Vec<Source>)>,
     ) -> Result<(), PlanError> {
         let Some(nest) = member.key.strip_suffix('*') else {
-            let from = member
-                .from
-                .iter()
-                .map(|text| self.source(column, text).map(|(source, _)| source))
-                .collect::<Result<_, _>>()?;
+            let from = self.sources(column, &member.from)?.into_iter();
+            let from = from.map(|(source, _)| source).collect();
             keyed.push((member.key.clone(), from));
             return Ok(());
         };
@@ -557,6 +566,27 @@ impl Resolver<'_> {
         Ok(MemberPlan { key, only, from })
     }
 
+    /// What sources are called, and of which kind their values are.
+    fn sources(&self, column: &str, texts: &[String]) -> Result<Vec<(Source, Kind)>, PlanError> {
+        let sources = texts.iter().map(|text| self.source(column, text));
+        let sources: Vec<(Source, Kind)> = sources.collect::<Result<_, _>>()?;
+        let never = sources
+            .iter()
+            .zip(texts)
+            .rev()
+            .skip(1)
+            .find(|((source, _), _)| source.ends_the_search());
+        if let Some((_, text)) = never {
+            return Err(PlanError::Shape {
+                table: self.table.clone(),
+                reason: format!(
+                    "what follows `{text}` in the sources of `{column}` is never looked at: name it last"
+                ),
+            });
+        }
+        Ok(sources)
+    }
+
     fn source(&self, column: &str, text: &str) -> Result<(Source, Kind), PlanError> {
         let unknown = || self.unknown(column, text);
         let (stage, name) = text.split_once('.').ok_or_else(unknown)?;
@@ -584,10 +614,27 @@ impl Resolver<'_> {
     }
 }
 
-/// Whether two columns of text can be filled from one field.
+/// How often the field is copied at most that is copied most.
+fn copies_of_a_field(columns: &[ColumnPlan]) -> usize {
+    let mut copies: BTreeMap<(Stage, usize), usize> = BTreeMap::new();
+    let sources = columns.iter().flat_map(|column| {
+        let of_members = column.members.iter().flat_map(|member| &member.from);
+        column.from.iter().chain(of_members)
+    });
+    for source in sources {
+        if let Source::Field(stage, field, _) = source {
+            *copies.entry((*stage, *field)).or_default() += 1;
+        }
+    }
+    copies.into_values().max().unwrap_or(0)
+}
+
+/// Whether two columns of text can be filled from one field, and from nothing of the host's.
 fn is_like(one: &ColumnPlan, other: &ColumnPlan) -> bool {
     let is_text = |source: &Source| matches!(source, Source::Field(_, _, Kind::Text));
-    one.column.column_type == ColumnType::Varchar
+    let mut all = one.from.iter().chain(&other.from);
+    all.all(|source| matches!(source, Source::Field(..)))
+        && one.column.column_type == ColumnType::Varchar
         && other.column.column_type == ColumnType::Varchar
         && other
             .from

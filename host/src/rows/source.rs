@@ -46,7 +46,7 @@ impl HostField {
 }
 
 /// Whose rows a field is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     Envelope,
     Payload,
@@ -57,4 +57,12 @@ pub(super) enum Stage {
 pub(super) enum Source {
     Field(Stage, usize, Kind),
     Host(HostField),
+}
+
+impl Source {
+    /// Whether what comes after it is not looked at, in whatever row: the host's own values are
+    /// taken as they are, be it none.
+    pub(super) fn ends_the_search(&self) -> bool {
+        matches!(self, Self::Host(field) if *field != HostField::Refused)
+    }
 }

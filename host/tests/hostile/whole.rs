@@ -342,7 +342,19 @@ fn components_that_do_not_fit_together_make_no_pipeline() {
         )
     };
     let parser = Guest::parser();
+    let member = |number: usize| format!(r#"{{"key":"{number}","from":["payload.text"]}}"#);
+    let copies: Vec<String> = (0..16).map(member).collect();
     for (parser, router, expected) in [
+        (
+            parser.clone(),
+            extra(&copies.join(",")),
+            "a field fills more than 16 of its columns and JSON members",
+        ),
+        (
+            parser.clone(),
+            told(r#"["payload.text"]"#, r#"["host.peer_ip","payload.text"]"#),
+            "what follows `host.peer_ip` in the sources of `text` is never looked at",
+        ),
         (
             parser.clone(),
             told("hostile_rows", "hep_rejected"),

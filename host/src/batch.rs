@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-/// Most packets in a batch: large enough that a call into the sandbox is nothing. From 128
-/// to 1024 it made no difference to what a message costs.
-pub const BATCH_PACKETS_MAX: usize = 1024;
+/// Most packets in a batch: large enough that a call into the sandbox is nothing, and done in
+/// a millisecond, which is what a swap or a rollback waits for. From 256 to 1024 it made no
+/// difference to what a message costs.
+pub const BATCH_PACKETS_MAX: usize = 512;
 /// Bytes after which a batch takes no further packet. Spans have 31 bits of offset, so
 /// this and the longest packet stay far below.
 pub const BATCH_BYTES_MAX: usize = 1 << 20;

@@ -65,11 +65,11 @@ fn the_limits_of_the_guide_are_those_in_force() {
     let limits = Limits::default();
     assert_eq!(limits.deadline, Duration::from_secs(1));
     assert_eq!(limits.memory_bytes_max, 64 << 20);
-    assert_eq!((BATCH_PACKETS_MAX, BATCH_BYTES_MAX), (1024, 1 << 20));
+    assert_eq!((BATCH_PACKETS_MAX, BATCH_BYTES_MAX), (512, 1 << 20));
     for line in [
         "| a call | 1 s, unless configured otherwise |",
         "| linear memory | 64 MiB, unless configured otherwise |",
-        "| a batch | 1024 packets, and 1 MiB and one packet |",
+        "| a batch | 512 packets, and 1 MiB and one packet |",
     ] {
         assert!(guide.contains(line), "{line}");
     }

@@ -104,7 +104,7 @@ STORE_KEEP_ALIVES: bool = flag, "ingest.store_keep_alives", "false",
 "Whether keep-alives (CRLF, NULs, STUN) get a row. They are counted in any case, and outnumber calls on a quiet site.";
 
 SANDBOX_DEADLINE: Duration = duration::<10, 60>, "sandbox.deadline", "1s",
-"How long a component may take for one batch of about a thousand packets before it is stopped: a thousand times what it needs. Packets that run out of it together are tried again in fewer, each with its share, and 30 ms for one alone.";
+"How long a component may take for one batch of up to 512 packets before it is stopped: a thousand times what it needs. Packets that run out of it together are tried again in fewer, each with its share, and 30 ms for one alone.";
 
 SANDBOX_MEMORY: u64 = byte_count::<MIB, { 4096 * MIB }>, "sandbox.memory_limit", "64MiB",
 "Memory that one instance of a component may grow to. A batch needs a few MiB.";
@@ -167,7 +167,7 @@ WATCH_ACTIVATES: bool = flag, "components.watch_activates", "false",
 "Whether what was staged from there is activated if nothing objects. Somebody should look at the report first.";
 
 CANARY_BATCHES: usize = count::<0, 1_000_000>, "components.canary_batches", "4",
-"Batches that one worker does with a new component, and is watched, before the others get it, and so many more as hold 512 packets: 4096 packets and 12 ms at full rate. 0 for none.";
+"Batches that one worker does with a new component, and is watched, before the others get it, and so many more as hold 512 packets: 2048 packets and 5 ms at full rate. 0 for none.";
 
 CANARY_TIME: Duration = duration::<0, 3600>, "components.canary_time", "250ms",
 "How long the canary is watched at most: on a quiet site so many packets may take hours, and the golden packets have been through it anyway.";

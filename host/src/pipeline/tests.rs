@@ -1,6 +1,5 @@
 use super::*;
 use crate::{
-    batch::BATCH_PACKETS_MAX,
     checked::{RowShape, Violation},
     contained::{Breaker, Parse, ParserSource, Route, RouterSource},
     sandbox::{ComponentError, Fault},
@@ -337,23 +336,25 @@ fn packets_in_are_rows_out() {
 
 #[test]
 fn packets_that_give_many_rows_are_all_stored_and_are_no_fault() {
+    /// Ten rows of each are more than a call may give.
+    const PACKETS: usize = 1024;
     let ten = "a b c d e f g h i j";
     for (packets, expected) in [
         // The parser gives ten rows a payload, the envelope ten a packet, and both.
         (
-            vec![format!("1||{ten}"); BATCH_PACKETS_MAX],
+            vec![format!("1||{ten}"); PACKETS],
             vec![("short_words", 10_240)],
         ),
         (
-            vec!["+9||x".into(); BATCH_PACKETS_MAX],
+            vec!["+9||x".into(); PACKETS],
             vec![("hep_proto_9_default", 10_240)],
         ),
         (
-            vec![format!("+1||{ten}"); BATCH_PACKETS_MAX],
+            vec![format!("+1||{ten}"); PACKETS],
             vec![("short_words", 102_400)],
         ),
         (
-            (0..BATCH_PACKETS_MAX)
+            (0..PACKETS)
                 .map(|packet| match packet % 4 {
                     0 => "!".into(),
                     1 => "+1||?".into(),
@@ -388,10 +389,7 @@ fn packets_that_give_many_rows_are_all_stored_and_are_no_fault() {
         assert_eq!(rows, expected.collect::<BTreeMap<String, usize>>());
         assert_eq!(breaker.faults(), 0);
         let tally = pipeline.tally();
-        assert_eq!(
-            (tally.batches(), tally.packets()),
-            (1, BATCH_PACKETS_MAX as u64)
-        );
+        assert_eq!((tally.batches(), tally.packets()), (1, PACKETS as u64));
     }
 }
 

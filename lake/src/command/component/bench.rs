@@ -29,7 +29,7 @@ const ROUNDS: usize = 200;
 /// Arguments of `heplake component bench`.
 #[derive(Args)]
 #[command(
-    after_help = "Fills batches of 1024 items with the samples, over and over, and tells the best of 200\n\
+    after_help = "Fills batches of 512 items with the samples, over and over, and tells the best of 200\n\
         batches. Components that are compared take turns. The native figure is that of the crate's\n\
         own bench target `native`; --no-native leaves it out.\n\n\
         Examples:\n  \

@@ -8,10 +8,12 @@
 mod breaker;
 mod instances;
 mod log_limit;
+mod quoted;
 mod search;
 
 pub use self::{
     breaker::{Breaker, Noted},
+    quoted::Quoted,
     search::Share,
 };
 
@@ -115,10 +117,8 @@ pub struct Items<'a> {
     pub ends: &'a [u32],
     /// When each was received, µs since 1970.
     pub received: &'a [u64],
-    /// One cell for each item and context field.
-    pub context: &'a [u64],
-    /// What their spans point into.
-    pub context_bytes: &'a [u8],
+    /// The context fields.
+    pub context: Quoted<'a>,
 }
 
 impl ParserSource for ParserComponent {
@@ -348,14 +348,13 @@ impl Parsing<'_> {
     }
 }
 
-impl<'a> Attempts for Parsing<'a> {
+impl Attempts for Parsing<'_> {
     fn attempt(&mut self, part: Range<usize>, share: Share) -> Result<(), Failed> {
         let Items {
             bytes,
             ends,
             received,
             context,
-            context_bytes,
         } = *self.items;
         if part == (0..ends.len()) {
             self.all = self.call(self.items, share)?;
@@ -363,10 +362,7 @@ impl<'a> Attempts for Parsing<'a> {
         }
         let (start, _) = item_bounds(ends, part.start);
         let (_, end) = item_bounds(ends, part.end - 1);
-        let of_part = |list: &'a [u64], width: usize| {
-            list.get(part.start * width..part.end * width)
-                .unwrap_or_default()
-        };
+        let (cells, context_text) = context.part(part.clone(), self.context);
         let part_ends: Vec<u32> = ends[part.clone()]
             .iter()
             .map(|end| end - start as u32)
@@ -374,9 +370,12 @@ impl<'a> Attempts for Parsing<'a> {
         let items = Items {
             bytes: bytes.get(start..end).unwrap_or_default(),
             ends: &part_ends,
-            received: of_part(received, 1),
-            context: of_part(context, self.context),
-            context_bytes,
+            received: received.get(part.clone()).unwrap_or_default(),
+            context: Quoted {
+                cells: &cells,
+                bytes: context_text,
+                ..Quoted::default()
+            },
         };
         let checked = self.call(&items, share)?;
         if part.start == 0 {
@@ -457,10 +456,10 @@ impl ContainedRouter {
 
     /// For each row the place of its table; none of a row on which the router faults, or
     /// when it faulted too often to be asked.
-    pub fn route(&mut self, bytes: &[u8], cells: &[u64], rows: usize) -> Vec<Option<u32>> {
+    pub fn route(&mut self, fields: Quoted<'_>, rows: usize) -> Vec<Option<u32>> {
         let mut routing = Routing {
-            bytes,
-            cells,
+            fields,
+            rows,
             width: self.source.description().reads.len(),
             instances: &mut self.instances,
             tables: Vec::with_capacity(rows),
@@ -474,8 +473,8 @@ impl ContainedRouter {
 
 /// Rows that are being routed.
 struct Routing<'a> {
-    bytes: &'a [u8],
-    cells: &'a [u64],
+    fields: Quoted<'a>,
+    rows: usize,
     /// Cells of a row.
     width: usize,
     instances: &'a mut Instances<dyn Route>,
@@ -484,11 +483,14 @@ struct Routing<'a> {
 
 impl Attempts for Routing<'_> {
     fn attempt(&mut self, part: Range<usize>, share: Share) -> Result<(), Failed> {
-        let cells = part.start * self.width..part.end * self.width;
-        let cells = self.cells.get(cells).unwrap_or_default();
+        let rows = part.len() as u32;
+        let (cells, bytes) = match part == (0..self.rows) {
+            true => (self.fields.cells.into(), self.fields.bytes),
+            false => self.fields.part(part, self.width),
+        };
         let tables = self
             .instances
-            .call(|router| router.route_within(self.bytes, cells, part.len() as u32, share))?;
+            .call(|router| router.route_within(bytes, &cells, rows, share))?;
         self.tables.extend(tables.into_iter().map(Some));
         Ok(())
     }

@@ -44,8 +44,8 @@ pub use components::{
     WorkerLink,
 };
 pub use contained::{
-    Breaker, ContainedParser, ContainedRouter, Items, Noted, Outcome, Parse, ParserSource, Route,
-    RouterSource, Share,
+    Breaker, ContainedParser, ContainedRouter, Items, Noted, Outcome, Parse, ParserSource, Quoted,
+    Route, RouterSource, Share,
 };
 pub use data_file::{DataFileError, DataFileWriter, SealedFile};
 pub use edge::{Edge, StartError};

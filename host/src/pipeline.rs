@@ -409,9 +409,8 @@ impl Pipeline {
 
         let tables = match router {
             Some(router) => {
-                let (bytes, cells) =
-                    gather(&parsed, reads, payloads.space.bytes(), scratch.bytes());
-                router.route(&bytes, &cells, parsed.rows())
+                let fields = gather(&parsed, reads, payloads.space.bytes(), scratch.bytes());
+                router.route(fields.quoted(), parsed.rows())
             }
             None => {
                 let table = |item: &u32| {

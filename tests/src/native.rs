@@ -59,8 +59,8 @@ impl<P: Parser + Send> Parse for Running<P> {
             bytes: items.bytes.into(),
             ends: items.ends.into(),
             received: items.received.into(),
-            context: items.context.into(),
-            context_bytes: items.context_bytes.into(),
+            context: items.context.cells.into(),
+            context_bytes: items.context.bytes.into(),
         };
         let parsed = heplake_sdk::run(&mut self.parser, &batch);
         Checked::new(parsed, items.ends, &self.shape).map_err(Fault::Violation)

@@ -383,6 +383,9 @@ fn a_breaker_is_shared_by_all_that_contain_the_component() {
     assert_eq!(shared.faults(), 2);
 }
 
+/// Text that a touchy router has memory for.
+const TEXT_MAX: usize = 100;
+
 struct TouchyRouter(RouterDescription, ComponentDigest);
 
 impl RouterSource for TouchyRouter {
@@ -398,10 +401,11 @@ impl RouterSource for TouchyRouter {
 }
 
 impl Route for Instance {
-    fn route(&mut self, _: &[u8], cells: &[u64], _: u32) -> Result<Vec<u32>, Fault> {
-        match cells.contains(&9) {
-            true => Err(Fault::Deadline),
-            false => Ok(cells.iter().map(|cell| *cell as u32).collect()),
+    fn route(&mut self, bytes: &[u8], cells: &[u64], _: u32) -> Result<Vec<u32>, Fault> {
+        match (cells.contains(&9), bytes.len() > TEXT_MAX) {
+            (true, _) => Err(Fault::Deadline),
+            (_, true) => Err(Fault::Memory),
+            _ => Ok(cells.iter().map(|cell| *cell as u32).collect()),
         }
     }
 }
@@ -418,23 +422,47 @@ fn router(faults_max: u32) -> ContainedRouter {
     ContainedRouter::new(Arc::new(source), breaker(faults_max)).unwrap()
 }
 
+fn cells(cells: &[u64]) -> Quoted<'_> {
+    Quoted {
+        cells,
+        ..Quoted::default()
+    }
+}
+
 #[test]
 fn a_row_on_which_a_router_faults_has_no_table_and_the_others_have() {
     let mut router = router(0);
     assert_eq!(
-        router.route(&[], &[0, 1, 9, 2], 4),
+        router.route(cells(&[0, 1, 9, 2]), 4),
         [Some(0), Some(1), None, Some(2)]
     );
-    assert_eq!(router.route(&[], &[9], 1), [None]);
-    assert_eq!(router.route(&[], &[], 0), []);
+    assert_eq!(router.route(cells(&[9]), 1), [None]);
+    assert_eq!(router.route(cells(&[]), 0), []);
 }
 
 #[test]
 fn a_router_that_faults_too_often_is_not_asked_any_more() {
     let mut router = router(1);
     assert_eq!(
-        router.route(&[], &[9, 1, 9, 2], 4),
+        router.route(cells(&[9, 1, 9, 2]), 4),
         [None, Some(1), None, None]
     );
-    assert_eq!(router.route(&[], &[1, 2], 2), [None, None]);
+    assert_eq!(router.route(cells(&[1, 2]), 2), [None, None]);
+}
+
+#[test]
+fn a_router_is_shown_the_text_of_fewer_rows_where_that_of_all_is_too_much() {
+    let mut router = router(1);
+    let bytes = [b'x'; 60];
+    let ends: Vec<u32> = (1..=20).map(|row| row * 60).collect();
+    let fields = Quoted {
+        cells: &[1; 20],
+        bytes: &bytes.repeat(20),
+        ends: &ends,
+        spans: &[false],
+    };
+    assert_eq!(router.route(fields, 20), [Some(1); 20]);
+    // Nobody is to blame.
+    assert_eq!(router.route(fields, 20), [Some(1); 20]);
+    assert_eq!(router.route(cells(&[9, 1]), 2), [None, Some(1)]);
 }

@@ -4,7 +4,7 @@ use super::{Received, Unpacked};
 use crate::{
     batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX},
     checked::Checked,
-    contained::Items,
+    contained::{Items, Quoted},
     rows::Space,
 };
 use heplake_sdk::{Cell, Kind};
@@ -14,8 +14,58 @@ pub(super) struct Payloads {
     pub(super) space: Space,
     pub(super) ends: Vec<u32>,
     received: Vec<u64>,
-    context: Vec<u64>,
-    context_bytes: Vec<u8>,
+    context: Gathered,
+}
+
+/// Fields of rows, with their text end to end.
+pub(super) struct Gathered {
+    cells: Vec<u64>,
+    bytes: Vec<u8>,
+    /// Where the text of each row ends.
+    ends: Vec<u32>,
+    spans: Vec<bool>,
+}
+
+impl Gathered {
+    /// Of so many rows these fields.
+    fn with_room(rows: usize, fields: &[(usize, Kind)]) -> Self {
+        let is_span = |(_, kind): &(usize, Kind)| !is_number(*kind);
+        Self {
+            cells: Vec::with_capacity(rows * fields.len()),
+            bytes: Vec::new(),
+            ends: Vec::with_capacity(rows),
+            spans: fields.iter().map(is_span).collect(),
+        }
+    }
+
+    /// Takes a field, whose text is copied to where another component may see it.
+    fn take(&mut self, cell: Cell, kind: Kind, bytes: &[u8], scratch: &[u8]) {
+        let text = match is_number(kind) {
+            true => return self.cells.push(cell.0),
+            false => cell.resolve(bytes, scratch),
+        };
+        let offset = self.bytes.len() as u32;
+        let span = |text: &[u8]| Cell::span(offset, text.len() as u32);
+        self.cells.push(text.map_or(Cell::NULL, span).0);
+        self.bytes.extend_from_slice(text.unwrap_or_default());
+    }
+
+    fn end_row(&mut self) {
+        self.ends.push(self.bytes.len() as u32);
+    }
+
+    pub(super) fn quoted(&self) -> Quoted<'_> {
+        Quoted {
+            cells: &self.cells,
+            bytes: &self.bytes,
+            ends: &self.ends,
+            spans: &self.spans,
+        }
+    }
+}
+
+fn is_number(kind: Kind) -> bool {
+    matches!(kind, Kind::Number | Kind::Real | Kind::Time)
 }
 
 impl Payloads {
@@ -29,22 +79,22 @@ impl Payloads {
         let mut bytes = Vec::with_capacity(group.iter().map(|one| payload(one).len()).sum());
         let mut ends = Vec::with_capacity(group.len());
         let mut arrived = Vec::with_capacity(group.len());
-        let (mut cells, mut context_bytes) = (Vec::new(), Vec::new());
+        let mut gathered = Gathered::with_room(group.len(), context);
         for one in group {
             bytes.extend_from_slice(payload(one));
             ends.push(bytes.len() as u32);
             arrived.push(received.arrived(one.row.packet));
             for &(field, kind) in context {
                 let cell = received.envelope.cell(one.row.envelope as usize, field);
-                cells.push(copied(cell, kind, packets, scratch, &mut context_bytes));
+                gathered.take(cell, kind, packets, scratch);
             }
+            gathered.end_row();
         }
         Self {
             space: Space::new(bytes),
             ends,
             received: arrived,
-            context: cells,
-            context_bytes,
+            context: gathered,
         }
     }
 
@@ -53,8 +103,7 @@ impl Payloads {
             bytes: self.space.bytes(),
             ends: &self.ends,
             received: &self.received,
-            context: &self.context,
-            context_bytes: &self.context_bytes,
+            context: self.context.quoted(),
         }
     }
 }
@@ -78,38 +127,19 @@ pub(super) fn of_one_batch(group: &[Unpacked]) -> usize {
         .count()
 }
 
-/// The fields that a router reads, row by row, with their text end to end.
+/// The fields that a router reads, row by row.
 pub(super) fn gather(
     parsed: &Checked,
     reads: &[(usize, Kind)],
     bytes: &[u8],
     scratch: &[u8],
-) -> (Vec<u8>, Vec<u64>) {
-    let mut text = Vec::with_capacity(parsed.rows() * 8);
-    let mut cells = Vec::with_capacity(parsed.rows() * reads.len());
+) -> Gathered {
+    let mut gathered = Gathered::with_room(parsed.rows(), reads);
     for row in 0..parsed.rows() {
         for &(field, kind) in reads {
-            cells.push(copied(
-                parsed.cell(row, field),
-                kind,
-                bytes,
-                scratch,
-                &mut text,
-            ));
+            gathered.take(parsed.cell(row, field), kind, bytes, scratch);
         }
+        gathered.end_row();
     }
-    (text, cells)
-}
-
-/// A cell whose text is copied to where another component may see it.
-fn copied(cell: Cell, kind: Kind, bytes: &[u8], scratch: &[u8], to: &mut Vec<u8>) -> u64 {
-    if matches!(kind, Kind::Number | Kind::Real | Kind::Time) {
-        return cell.0;
-    }
-    let Some(text) = cell.resolve(bytes, scratch) else {
-        return Cell::NULL.0;
-    };
-    let offset = to.len() as u32;
-    to.extend_from_slice(text);
-    Cell::span(offset, text.len() as u32).0
+    gathered
 }

@@ -183,8 +183,8 @@ impl<P: Parser + Send> Parse for Instance<P> {
             bytes: items.bytes.into(),
             ends: items.ends.into(),
             received: items.received.into(),
-            context: items.context.into(),
-            context_bytes: items.context_bytes.into(),
+            context: items.context.cells.into(),
+            context_bytes: items.context.bytes.into(),
         };
         let shape = RowShape::of(&self.0.describe()).unwrap();
         let parsed = heplake_sdk::run(&mut self.0, &batch);

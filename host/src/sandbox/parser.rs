@@ -104,9 +104,8 @@ impl Parser {
             ends,
             received,
             context,
-            context_bytes,
         } = *items;
-        let params = (bytes, ends, received, context, context_bytes);
+        let params = (bytes, ends, received, context.cells, context.bytes);
         let ((cells, items, verdicts, scratch),): (Returned,) =
             self.running.call(&self.parse, params, deadline)?;
         let parsed = Parsed {

@@ -17,7 +17,7 @@ mod whole;
 
 use case::{Case, Host};
 use heplake_host::{
-    Breaker, ContainedParser, ContainedRouter, Engine, Items, Outcome, ParserComponent,
+    Breaker, ContainedParser, ContainedRouter, Engine, Items, Outcome, ParserComponent, Quoted,
     RouterComponent,
 };
 use std::{
@@ -142,13 +142,19 @@ fn router(case: &Case) -> Result<Done, String> {
 }
 
 fn route(router: &mut ContainedRouter, texts: &[&str]) -> Vec<Option<u32>> {
-    let mut bytes = Vec::new();
-    let mut cells = Vec::new();
+    let (mut bytes, mut cells, mut ends) = (Vec::new(), Vec::new(), Vec::new());
     for text in texts {
         cells.push((text.len() as u64) << 32 | bytes.len() as u64);
         bytes.extend_from_slice(text.as_bytes());
+        ends.push(bytes.len() as u32);
     }
-    let tables = router.route(&bytes, &cells, texts.len());
+    let fields = Quoted {
+        cells: &cells,
+        bytes: &bytes,
+        ends: &ends,
+        spans: &[true],
+    };
+    let tables = router.route(fields, texts.len());
     assert_eq!(tables.len(), texts.len());
     tables
 }

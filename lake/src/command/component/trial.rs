@@ -1,7 +1,7 @@
 //! A parser in the sandbox, given samples.
 
 use heplake_host::{
-    BATCH_PACKETS_MAX, ComponentError, Fault, Items, Parse, Parser, ParserComponent,
+    BATCH_PACKETS_MAX, ComponentError, Fault, Items, Parse, Parser, ParserComponent, Quoted,
 };
 use heplake_sdk::{
     Batch, Parsed,
@@ -96,7 +96,10 @@ fn items<'a>(batch: &'a Batch<'_>) -> Items<'a> {
         bytes: &batch.bytes,
         ends: &batch.ends,
         received: &batch.received,
-        context: &batch.context,
-        context_bytes: &batch.context_bytes,
+        context: Quoted {
+            cells: &batch.context,
+            bytes: &batch.context_bytes,
+            ..Quoted::default()
+        },
     }
 }

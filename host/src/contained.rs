@@ -7,7 +7,6 @@
 
 mod breaker;
 mod instances;
-mod log_limit;
 mod quoted;
 mod search;
 

@@ -16,6 +16,7 @@ mod listener;
 
 mod batch;
 mod commit;
+mod log_limit;
 mod store;
 mod worker;
 

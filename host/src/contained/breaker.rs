@@ -1,6 +1,6 @@
 //! A breaker: takes a component out of service that faults too often.
 
-use super::log_limit::LogLimit;
+use crate::log_limit::LogLimit;
 use std::{
     fmt,
     sync::{

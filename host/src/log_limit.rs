@@ -1,4 +1,4 @@
-//! A limit on log lines that packets can cause.
+//! A limit on log lines that packets and their senders can cause.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 
 /// Lets a few lines a second through, and counts the others.
 #[derive(Debug, Default)]
-pub(super) struct LogLimit {
+pub(crate) struct LogLimit {
     period_start: Option<Instant>,
     lines: u32,
     left_out: u64,
@@ -16,7 +16,7 @@ pub(super) struct LogLimit {
 
 impl LogLimit {
     /// Whether a line may be logged now; if so, how many were left out before it.
-    pub(super) fn line(&mut self, now: Instant) -> Option<u64> {
+    pub(crate) fn line(&mut self, now: Instant) -> Option<u64> {
         let is_over = |start: Instant| now.saturating_duration_since(start) >= PERIOD;
         if self.period_start.is_none_or(is_over) {
             self.period_start = Some(now);

@@ -96,15 +96,11 @@ impl UdpListener {
     /// that drops and counts.
     pub fn run(&self, work: &mpsc::Sender<Work>, stop: &Arc<AtomicBool>) {
         let mut slots = vec![0; DATAGRAMS_PER_CALL * DATAGRAM_BYTES_MAX];
-        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
-            DATAGRAMS_PER_CALL,
-            Some(cmsg_space!(u32)),
-        );
         let mut dropped_before = 0;
         let mut batch = PacketBatch::default();
         loop {
             let stopping = stop.load(Ordering::Relaxed);
-            match self.receive(&mut slots, &mut headers, &mut batch) {
+            match self.receive(&mut slots, &mut batch) {
                 Ok(Received { datagrams, dropped }) => {
                     if let Some(dropped) = dropped {
                         let lost = dropped.wrapping_sub(dropped_before);
@@ -148,19 +144,21 @@ impl UdpListener {
     }
 
     /// One system call's worth of datagrams.
-    fn receive(
-        &self,
-        slots: &mut [u8],
-        headers: &mut MultiHeaders<SockaddrStorage>,
-        batch: &mut PacketBatch,
-    ) -> Result<Received, Errno> {
+    fn receive(&self, slots: &mut [u8], batch: &mut PacketBatch) -> Result<Received, Errno> {
         let mut buffers: Vec<[IoSliceMut<'_>; 1]> = slots
             .chunks_exact_mut(DATAGRAM_BYTES_MAX)
             .map(|slot| [IoSliceMut::new(slot)])
             .collect();
         // Waits for the first, takes what is there.
         let flags = MsgFlags::MSG_WAITFORONE;
-        let messages = recvmmsg(self.socket.as_raw_fd(), headers, &mut buffers, flags, None)?;
+        // New ones each time: a header keeps the length of what was told with the last
+        // datagram, and would have room for nothing after one without a word of drops.
+        let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
+            DATAGRAMS_PER_CALL,
+            Some(cmsg_space!(u32)),
+        );
+        let socket = self.socket.as_raw_fd();
+        let messages = recvmmsg(socket, &mut headers, &mut buffers, flags, None)?;
         let received = now_us();
         let mut datagrams = 0;
         let mut dropped = None;
@@ -205,3 +203,6 @@ fn peer_of(address: &SockaddrStorage) -> Option<SocketAddr> {
             .map(|v6| SocketAddr::from((v6.ip(), v6.port())))
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+use super::*;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use std::thread;
+
+fn listener(receive_buffer_bytes: usize) -> UdpListener {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    UdpListener::bind(loopback, receive_buffer_bytes).unwrap()
+}
+
+fn sender(listener: &UdpListener) -> UdpSocket {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect(listener.address()).unwrap();
+    socket
+}
+
+fn packets(work: Work) -> u64 {
+    match work {
+        Work::Packets(batch) => batch.len() as u64,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted_after_any_number_of_datagrams_that_it_did_not() {
+    let listener = listener(256 << 10);
+    let sender = sender(&listener);
+    let send =
+        |count: usize| (0..count).for_each(|_| assert_eq!(sender.send(&[1; 100]).unwrap(), 100));
+    let (work, mut taken) = mpsc::channel(1);
+    let stop = Arc::<AtomicBool>::default();
+    let recorder = PrometheusBuilder::new().build_recorder();
+    // One call brings all of them: each of its headers has been used once.
+    send(DATAGRAMS_PER_CALL);
+    let (mut sent, mut received) = (DATAGRAMS_PER_CALL as u64, 0);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            metrics::with_local_recorder(&recorder, || listener.run(&work, &stop));
+        });
+        // Nobody takes them, so that the buffer fills.
+        send(20_000);
+        sent += 20_000;
+        let mut idle = 0;
+        while idle < 5 {
+            match taken.try_recv() {
+                Ok(work) => {
+                    received += packets(work);
+                    idle = 0;
+                }
+                Err(_) => {
+                    idle += 1;
+                    thread::sleep(Duration::from_millis(50));
+                }
+            }
+        }
+        // It is told with the next that is not dropped.
+        send(1);
+        sent += 1;
+        received += packets(taken.blocking_recv().unwrap());
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(received < sent, "nothing was dropped");
+    let rendered = recorder.handle().render();
+    let counted = format!(
+        "heplake_packets_lost_total{{reason=\"udp_kernel_buffer_full\"}} {}",
+        sent - received
+    );
+    assert!(rendered.contains(&counted), "{counted}:\n{rendered}");
+}

@@ -100,6 +100,7 @@ impl UdpListener {
         let mut batch = PacketBatch::default();
         loop {
             let stopping = stop.load(Ordering::Relaxed);
+            let mut ends = false;
             match self.receive(&mut slots, &mut batch) {
                 Ok(Received { datagrams, dropped }) => {
                     if let Some(dropped) = dropped {
@@ -114,10 +115,7 @@ impl UdpListener {
                         continue;
                     }
                 }
-                Err(Errno::EAGAIN | Errno::EINTR) if !stopping => {}
-                Err(Errno::EAGAIN) => {
-                    return;
-                }
+                Err(Errno::EAGAIN) => ends = stopping,
                 Err(Errno::EINTR) => {}
                 Err(error) => {
                     metrics::counter!("heplake_udp_errors_total").increment(1);
@@ -139,6 +137,9 @@ impl UdpListener {
                         .increment(packets);
                     return;
                 }
+            }
+            if ends {
+                return;
             }
         }
     }

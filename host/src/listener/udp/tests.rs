@@ -20,6 +20,29 @@ fn packets(work: Work) -> u64 {
     }
 }
 
+/// Packets that come until nobody is left to send any.
+fn all_packets(taken: &mut mpsc::Receiver<Work>) -> u64 {
+    let mut all = 0;
+    while let Some(work) = taken.blocking_recv() {
+        all += packets(work);
+    }
+    all
+}
+
+#[test]
+fn what_a_receiver_holds_when_it_is_stopped_is_handed_on() {
+    let listener = listener(1 << 20);
+    let sender = sender(&listener);
+    // As many as one call brings, so that it looks for more before it hands them on.
+    for _ in 0..DATAGRAMS_PER_CALL {
+        sender.send(b"a packet").unwrap();
+    }
+    let (work, mut taken) = mpsc::channel(8);
+    listener.run(&work, &Arc::new(AtomicBool::new(true)));
+    drop(work);
+    assert_eq!(all_packets(&mut taken), DATAGRAMS_PER_CALL as u64);
+}
+
 #[test]
 fn what_the_kernel_drops_is_counted_after_any_number_of_datagrams_that_it_did_not() {
     let listener = listener(256 << 10);

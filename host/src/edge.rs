@@ -61,6 +61,7 @@ pub struct Edge {
     tcp_address: Option<SocketAddr>,
     stop_receivers: Arc<AtomicBool>,
     stop: CancellationToken,
+    stop_commits: CancellationToken,
     receivers: Vec<thread::JoinHandle<()>>,
     tcp: Option<JoinHandle<()>>,
     committing: JoinHandle<Committer>,
@@ -141,9 +142,10 @@ impl Edge {
             rows: settings.batch_size as u64,
             backlog,
         };
-        let stop_commits = stop.clone();
+        let stop_commits = CancellationToken::new();
+        let stop_flush = stop_commits.clone();
         let committing = tokio::spawn(async move {
-            flush.run(&mut committer, stop_commits).await;
+            flush.run(&mut committer, stop_flush).await;
             committer
         });
         let watching = tokio::spawn(watch(control.clone(), stop.clone()));
@@ -154,6 +156,7 @@ impl Edge {
             tcp_address,
             stop_receivers,
             stop,
+            stop_commits,
             receivers,
             tcp,
             committing,
@@ -198,6 +201,9 @@ impl Edge {
             }
         })
         .await;
+        // Until here there were commits: without them memory has no bound, and what the
+        // receivers still bring may be as much as all before.
+        self.stop_commits.cancel();
         let Ok(mut committer) = self.committing.await else {
             return Err(CommitFailed::WorkerGone);
         };

@@ -15,14 +15,17 @@ use tokio::{
     io::AsyncReadExt,
     net::TcpStream,
     sync::{Semaphore, mpsc},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What one read may bring: a few hundred packets, so that a fast sender costs few calls.
 const READ_BYTES: usize = 256 << 10;
-/// Longest time that a drained connection may still send what it has under way.
+/// Longest time that a drained connection may still send what it has under way; all of it,
+/// since a sender need not stop.
 const DRAIN_WAIT: Duration = Duration::from_millis(200);
+/// Wait before the next connection is accepted after one could not be.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// Finds peers that are gone without a word: load balancers close after a minute's silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -83,7 +86,7 @@ impl TcpListener {
                 Err(error) => {
                     // Out of descriptors, most likely: trying at once would only spin.
                     tracing::error!(%error, "a TCP connection could not be accepted");
-                    tokio::time::sleep(DRAIN_WAIT).await;
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
                     continue;
                 }
             };
@@ -136,16 +139,16 @@ impl Connection {
         }
         let peer = self.peer;
         let mut read = vec![0; READ_BYTES];
+        let mut drained_at = None;
         loop {
-            let wait = if stop.is_cancelled() {
-                DRAIN_WAIT
-            } else {
-                idle_timeout
-            };
+            if drained_at.is_none() && stop.is_cancelled() {
+                drained_at = Some(Instant::now() + DRAIN_WAIT);
+            }
+            let until = drained_at.unwrap_or_else(|| Instant::now() + idle_timeout);
             let result = tokio::select! {
-                result = timeout(wait, self.stream.read(&mut read)) => result,
-                // Once stopping, only the shorter wait ends a connection.
-                () = stop.cancelled(), if !stop.is_cancelled() => continue,
+                result = timeout_at(until, self.stream.read(&mut read)) => result,
+                // Once stopping, only its end ends a connection.
+                () = stop.cancelled(), if drained_at.is_none() => continue,
             };
             let bytes = match result {
                 Ok(Ok(0)) => break,
@@ -166,6 +169,10 @@ impl Connection {
                 metrics::counter!("heplake_tcp_streams_refused_total", "reason" => error.kind())
                     .increment(1);
                 tracing::warn!(%error, %peer, "a TCP connection is closed");
+                break;
+            }
+            // Where there is always something to read nothing is waited for.
+            if drained_at.is_some_and(|end| end <= Instant::now()) {
                 break;
             }
         }
@@ -231,72 +238,4 @@ fn split(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn packet(content: &[u8]) -> Vec<u8> {
-        let length = (content.len() + 6) as u16;
-        [&b"HEP3"[..], &length.to_be_bytes(), content].concat()
-    }
-
-    proptest! {
-        #[test]
-        fn packets_survive_any_cuts(
-            contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20),
-            cuts in prop::collection::vec(1usize..50, 1..60),
-        ) {
-            let packets: Vec<Vec<u8>> = contents.iter().map(|content| packet(content)).collect();
-            let stream = packets.concat();
-            let peer = SocketAddr::from(([127, 0, 0, 1], 5060));
-            let (mut buffer, mut found, mut at) = (Vec::new(), Vec::new(), 0);
-            for cut in cuts.iter().cycle() {
-                if at == stream.len() {
-                    break;
-                }
-                let end = stream.len().min(at + cut);
-                let (batch, error) = split(&mut buffer, &stream[at..end], 0, peer);
-                prop_assert_eq!(error, None);
-                found.extend((0..batch.len()).map(|index| batch.packet(index).to_vec()));
-                at = end;
-            }
-            prop_assert_eq!(found, packets);
-            prop_assert!(buffer.is_empty());
-        }
-    }
-
-    #[test]
-    fn captured_streams_give_the_same_packets_in_pieces_of_every_size_up_to_64_kib() {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 5060));
-        for capture in ["heplify-2.0.25-tcp", "kamailio-5.6.3-hep3-tcp-mode1"] {
-            let path = format!(
-                "{}/../tests/captures/{capture}.stream",
-                env!("CARGO_MANIFEST_DIR")
-            );
-            let stream = std::fs::read(path).unwrap();
-            let (whole, error) = split(&mut Vec::new(), &stream, 0, peer);
-            assert_eq!((whole.bytes.len(), error), (stream.len(), None));
-            for size in 1..=64 << 10 {
-                let (mut buffer, mut found) = (Vec::new(), PacketBatch::default());
-                for piece in stream.chunks(size) {
-                    let (batch, error) = split(&mut buffer, piece, 0, peer);
-                    assert_eq!(error, None, "{capture} in pieces of {size}");
-                    found.append(&batch);
-                }
-                assert!(
-                    found.bytes == whole.bytes && found.ends == whole.ends,
-                    "{capture}: {size}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn what_cannot_be_split_is_kept_whole() {
-        let peer = SocketAddr::from(([127, 0, 0, 1], 5060));
-        let mut buffer = b"HE".to_vec();
-        let (batch, error) = split(&mut buffer, b"P3\x00\x07xGET /", 0, peer);
-        assert_eq!((batch.len(), error), (1, Some(FrameError::Magic)));
-        assert_eq!(buffer, b"GET /");
-    }
-}
+mod tests;

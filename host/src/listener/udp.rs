@@ -32,12 +32,17 @@ const DATAGRAMS_PER_CALL: usize = 64;
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// How long a receiver waits before it looks whether it should stop.
 const WAIT: Duration = Duration::from_millis(100);
+/// What the kernel counts for a datagram beside its bytes, at the least: what it keeps of it
+/// has more than 512.
+const DATAGRAM_OVERHEAD_BYTES: usize = 512;
 
 /// A UDP socket of one worker.
 #[derive(Debug)]
 pub struct UdpListener {
     socket: UdpSocket,
     address: SocketAddr,
+    /// What the kernel keeps for it, at the most.
+    buffer_bytes: usize,
 }
 
 impl UdpListener {
@@ -82,7 +87,11 @@ impl UdpListener {
             );
         }
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self { socket, address })
+        Ok(Self {
+            socket,
+            address,
+            buffer_bytes: granted.max(receive_buffer_bytes),
+        })
     }
 
     /// Where it listens.
@@ -91,35 +100,43 @@ impl UdpListener {
         self.address
     }
 
-    /// Hands on what comes, until `stop` is set and the socket is empty. Waits when the
-    /// worker has enough to do: then it is the kernel's buffer that fills, and the kernel
-    /// that drops and counts.
+    /// Hands on what comes, until `stop` is set and what was there by then is taken: not
+    /// until the socket is empty, since senders need not stop. Waits when the worker has
+    /// enough to do: then it is the kernel's buffer that fills, and the kernel that drops and
+    /// counts.
     pub fn run(&self, work: &mpsc::Sender<Work>, stop: &Arc<AtomicBool>) {
         let mut slots = vec![0; DATAGRAMS_PER_CALL * DATAGRAM_BYTES_MAX];
         let mut dropped_before = 0;
         let mut batch = PacketBatch::default();
+        // Once it is to stop: what may still be of before, as the kernel counts.
+        let mut left = None;
         loop {
-            let stopping = stop.load(Ordering::Relaxed);
+            if left.is_none() && stop.load(Ordering::Relaxed) {
+                left = Some(self.buffer_bytes);
+            }
             let mut ends = false;
-            match self.receive(&mut slots, &mut batch) {
-                Ok(Received { datagrams, dropped }) => {
-                    if let Some(dropped) = dropped {
+            match self.receive(&mut slots, &mut batch, left.is_none()) {
+                Ok(received) => {
+                    if let Some(dropped) = received.dropped {
                         let lost = dropped.wrapping_sub(dropped_before);
                         dropped_before = dropped;
                         metrics::counter!("heplake_packets_lost_total", "reason" => "udp_kernel_buffer_full")
                             .increment(lost.into());
                     }
-                    let drained = datagrams < DATAGRAMS_PER_CALL;
+                    left = left.map(|left| left.saturating_sub(received.buffered_bytes()));
+                    ends = left == Some(0);
+                    let drained = received.datagrams < DATAGRAMS_PER_CALL;
                     let room = BATCH_PACKETS_MAX - batch.len().min(BATCH_PACKETS_MAX);
-                    if !drained && !batch.is_full() && room >= DATAGRAMS_PER_CALL {
+                    if !ends && !drained && !batch.is_full() && room >= DATAGRAMS_PER_CALL {
                         continue;
                     }
                 }
-                Err(Errno::EAGAIN) => ends = stopping,
+                Err(Errno::EAGAIN) => ends = left.is_some(),
                 Err(Errno::EINTR) => {}
                 Err(error) => {
                     metrics::counter!("heplake_udp_errors_total").increment(1);
                     tracing::error!(%error, address = %self.address, "receiving over UDP failed");
+                    ends = left.is_some();
                     std::thread::sleep(WAIT);
                 }
             }
@@ -145,13 +162,21 @@ impl UdpListener {
     }
 
     /// One system call's worth of datagrams.
-    fn receive(&self, slots: &mut [u8], batch: &mut PacketBatch) -> Result<Received, Errno> {
+    fn receive(
+        &self,
+        slots: &mut [u8],
+        batch: &mut PacketBatch,
+        waits: bool,
+    ) -> Result<Received, Errno> {
         let mut buffers: Vec<[IoSliceMut<'_>; 1]> = slots
             .chunks_exact_mut(DATAGRAM_BYTES_MAX)
             .map(|slot| [IoSliceMut::new(slot)])
             .collect();
         // Waits for the first, takes what is there.
-        let flags = MsgFlags::MSG_WAITFORONE;
+        let flags = match waits {
+            true => MsgFlags::MSG_WAITFORONE,
+            false => MsgFlags::MSG_DONTWAIT,
+        };
         // New ones each time: a header keeps the length of what was told with the last
         // datagram, and would have room for nothing after one without a word of drops.
         let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(
@@ -161,7 +186,7 @@ impl UdpListener {
         let socket = self.socket.as_raw_fd();
         let messages = recvmmsg(socket, &mut headers, &mut buffers, flags, None)?;
         let received = now_us();
-        let mut datagrams = 0;
+        let (mut datagrams, mut bytes) = (0, 0);
         let mut dropped = None;
         let unknown = SocketAddr::new(IpAddr::from([0; 4]), 0);
         let mut seen = Vec::with_capacity(DATAGRAMS_PER_CALL);
@@ -183,15 +208,28 @@ impl UdpListener {
         for ((length, peer), slot) in seen.into_iter().zip(slots.chunks_exact(DATAGRAM_BYTES_MAX)) {
             batch.push(slot.get(..length).unwrap_or(slot), received, peer);
             datagrams += 1;
+            bytes += length;
         }
-        Ok(Received { datagrams, dropped })
+        Ok(Received {
+            datagrams,
+            bytes,
+            dropped,
+        })
     }
 }
 
 struct Received {
     datagrams: usize,
+    bytes: usize,
     /// Datagrams that the kernel has dropped since the socket was bound, if it says so.
     dropped: Option<u32>,
+}
+
+impl Received {
+    /// What they had of the kernel's buffer, at the least.
+    fn buffered_bytes(&self) -> usize {
+        self.bytes + self.datagrams * DATAGRAM_OVERHEAD_BYTES
+    }
 }
 
 fn peer_of(address: &SockaddrStorage) -> Option<SocketAddr> {

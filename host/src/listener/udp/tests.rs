@@ -1,6 +1,9 @@
 use super::*;
 use metrics_exporter_prometheus::PrometheusBuilder;
-use std::thread;
+use std::{thread, time::Instant};
+
+/// How long a receiver may take to end: many times what it should.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 fn listener(receive_buffer_bytes: usize) -> UdpListener {
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -27,6 +30,38 @@ fn all_packets(taken: &mut mpsc::Receiver<Work>) -> u64 {
         all += packets(work);
     }
     all
+}
+
+#[test]
+fn a_receiver_ends_though_its_senders_do_not() {
+    // Some that it could wait for, and one that is faster than it is.
+    for pause in [Duration::from_millis(5), Duration::ZERO] {
+        let listener = listener(1 << 20);
+        let sender = sender(&listener);
+        let (work, mut taken) = mpsc::channel(1024);
+        let (stop, over) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (stopped, is_over) = (stop.clone(), over.clone());
+        let sending = thread::spawn(move || {
+            while !is_over.load(Ordering::Relaxed) {
+                // Once the receiver has ended nobody listens there.
+                let _ = sender.send(b"a packet");
+                thread::sleep(pause);
+            }
+        });
+        let receiving = thread::spawn(move || listener.run(&work, &stopped));
+        let taking = thread::spawn(move || all_packets(&mut taken));
+        thread::sleep(Duration::from_millis(200));
+        stop.store(true, Ordering::Relaxed);
+        let stopped = Instant::now();
+        while !receiving.is_finished() && stopped.elapsed() < PATIENCE {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let has_ended = receiving.is_finished();
+        over.store(true, Ordering::Relaxed);
+        sending.join().unwrap();
+        assert!(has_ended, "with {pause:?} between datagrams");
+        assert!(taking.join().unwrap() > 0);
+    }
 }
 
 #[test]

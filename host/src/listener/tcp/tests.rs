@@ -1,0 +1,108 @@
+use super::*;
+use proptest::prelude::*;
+
+fn packet(content: &[u8]) -> Vec<u8> {
+    let length = (content.len() + 6) as u16;
+    [&b"HEP3"[..], &length.to_be_bytes(), content].concat()
+}
+
+proptest! {
+    #[test]
+    fn packets_survive_any_cuts(
+        contents in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..20),
+        cuts in prop::collection::vec(1usize..50, 1..60),
+    ) {
+        let packets: Vec<Vec<u8>> = contents.iter().map(|content| packet(content)).collect();
+        let stream = packets.concat();
+        let peer = SocketAddr::from(([127, 0, 0, 1], 5060));
+        let (mut buffer, mut found, mut at) = (Vec::new(), Vec::new(), 0);
+        for cut in cuts.iter().cycle() {
+            if at == stream.len() {
+                break;
+            }
+            let end = stream.len().min(at + cut);
+            let (batch, error) = split(&mut buffer, &stream[at..end], 0, peer);
+            prop_assert_eq!(error, None);
+            found.extend((0..batch.len()).map(|index| batch.packet(index).to_vec()));
+            at = end;
+        }
+        prop_assert_eq!(found, packets);
+        prop_assert!(buffer.is_empty());
+    }
+}
+
+#[test]
+fn captured_streams_give_the_same_packets_in_pieces_of_every_size_up_to_64_kib() {
+    let peer = SocketAddr::from(([127, 0, 0, 1], 5060));
+    for capture in ["heplify-2.0.25-tcp", "kamailio-5.6.3-hep3-tcp-mode1"] {
+        let path = format!(
+            "{}/../tests/captures/{capture}.stream",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let stream = std::fs::read(path).unwrap();
+        let (whole, error) = split(&mut Vec::new(), &stream, 0, peer);
+        assert_eq!((whole.bytes.len(), error), (stream.len(), None));
+        for size in 1..=64 << 10 {
+            let (mut buffer, mut found) = (Vec::new(), PacketBatch::default());
+            for piece in stream.chunks(size) {
+                let (batch, error) = split(&mut buffer, piece, 0, peer);
+                assert_eq!(error, None, "{capture} in pieces of {size}");
+                found.append(&batch);
+            }
+            assert!(
+                found.bytes == whole.bytes && found.ends == whole.ends,
+                "{capture}: {size}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_split_is_kept_whole() {
+    let peer = SocketAddr::from(([127, 0, 0, 1], 5060));
+    let mut buffer = b"HE".to_vec();
+    let (batch, error) = split(&mut buffer, b"P3\x00\x07xGET /", 0, peer);
+    assert_eq!((batch.len(), error), (1, Some(FrameError::Magic)));
+    assert_eq!(buffer, b"GET /");
+}
+
+/// How long connections may take to end: many times what they should.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn connections_end_when_told_to_though_their_peers_go_on_sending() {
+    let stream_of_packets = packet(&[7; 1000]).repeat(1000);
+    // A byte now and then, and more than can be read.
+    for (bytes, pause) in [(1, Duration::from_millis(20)), (usize::MAX, Duration::ZERO)] {
+        let bytes_to_send = stream_of_packets.clone();
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = TcpListener::bind(loopback, 4, PATIENCE).await.unwrap();
+        let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+        let (work, mut taken) = mpsc::channel(4);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(listener.run(vec![work], stop.clone()));
+        let sending = tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt;
+            for part in bytes_to_send.chunks(bytes).cycle() {
+                if stream.write_all(part).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+            }
+        });
+        let taking = tokio::spawn(async move {
+            let mut packets = 0;
+            while let Some(Work::Packets(batch)) = taken.recv().await {
+                packets += batch.len();
+            }
+            packets
+        });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stop.cancel();
+        let ended = tokio::time::timeout(PATIENCE, running).await;
+        assert!(ended.is_ok(), "{pause:?} between writes");
+        // The last packet is cut, and handed on as it is.
+        assert!(taking.await.unwrap() > 0);
+        sending.abort();
+    }
+}

@@ -295,13 +295,16 @@ impl Pipeline {
         received: &Received<'_>,
         write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let mut refusals = Vec::new();
+        let (mut refusals, mut refused) = (Vec::new(), Vec::new());
         let mut rows = Vec::new();
         for packet in 0..received.batch.len() {
             let outcome = self.envelope.outcome(received.envelope.verdicts(), packet);
             let Some(reason) = refusal(outcome, self.store_keep_alives, &self.envelope) else {
                 continue;
             };
+            if !matches!(outcome, Outcome::Aside(_)) {
+                refused.push(packet as u32);
+            }
             let (start, end) = item_bounds(&received.batch.ends, packet);
             let refusal = refusals.len() as u32;
             refusals.push(Refusal {
@@ -323,8 +326,7 @@ impl Pipeline {
         if rows.is_empty() {
             return Ok(());
         }
-        self.tally.count_refused(rows.len());
-        self.keep_refused(received, &rows);
+        received.tell_refused(&refused, &self.tally, self.samples.as_deref());
         let nothing = Space::new(Vec::new());
         let origin = received.origin(&self.fields, None, &nothing, &nothing, &refusals);
         let made_by = &self.enveloped_by;
@@ -336,14 +338,6 @@ impl Pipeline {
             &mut self.uuids,
             write,
         )
-    }
-
-    /// Keeps samples of what was refused.
-    fn keep_refused(&self, received: &Received<'_>, rows: &[Row]) {
-        if let Some(samples) = &self.samples {
-            let packets = rows.iter().map(|row| row.packet);
-            samples.refused(received.batch, received.packets.bytes(), packets);
-        }
     }
 
     /// Has the first of one protocol's payloads parsed and routed: as many as make a batch,
@@ -387,14 +381,17 @@ impl Pipeline {
 
         let mut others = Vec::new();
         let mut refusals = Vec::new();
-        let mut refused = Vec::new();
+        let (mut refused, mut stored) = (Vec::new(), Vec::new());
         for (item, unpacked) in group.iter().enumerate() {
             let outcome = parser.outcome(parsed.verdicts(), item);
             if outcome == Outcome::NotMine {
                 others.push(*unpacked);
             } else if let Some(reason) = refusal(outcome, *store_keep_alives, parser) {
+                if !matches!(outcome, Outcome::Aside(_)) {
+                    refused.push(unpacked.row.packet);
+                }
                 let (start, end) = item_bounds(&payloads.ends, item);
-                refused.push(Row {
+                stored.push(Row {
                     refusal: refusals.len() as u32,
                     ..unpacked.row
                 });
@@ -447,14 +444,8 @@ impl Pipeline {
         for (plan, rows) in plans.iter().zip(by_table) {
             write_rows(&origin, plan, rows_by, rows, uuids, write)?;
         }
-        if !refused.is_empty() {
-            tally.count_refused(refused.len());
-            if let Some(samples) = samples {
-                let packets = refused.iter().map(|row| row.packet);
-                samples.refused(received.batch, received.packets.bytes(), packets);
-            }
-        }
-        write_rows(&origin, rejected, refused_by, refused, uuids, write)?;
+        received.tell_refused(&refused, tally, samples.as_deref());
+        write_rows(&origin, rejected, refused_by, stored, uuids, write)?;
         if !others.is_empty() {
             tally.count_passed_over(others.len());
         }
@@ -500,8 +491,8 @@ impl Pipeline {
         }
         if !refused.is_empty() {
             count_refused(&self.envelope, OUT_OF_RANGE, refused.len());
-            self.tally.count_refused(refused.len());
-            self.keep_refused(received, &refused);
+            let packets: Vec<u32> = refused.iter().map(|row| row.packet).collect();
+            received.tell_refused(&packets, &self.tally, self.samples.as_deref());
         }
         let origin = received.origin(&self.fields, None, &nothing, &nothing, &spans);
         for (proto_type, rows) in by_type {
@@ -549,6 +540,16 @@ impl<'a> Received<'a> {
             .get(packet as usize)
             .copied()
             .unwrap_or(0)
+    }
+
+    /// Counts packets that a component refused or faulted on, and keeps samples of them.
+    /// What it set aside is neither: nobody holds keep-alives against it.
+    fn tell_refused(&self, packets: &[u32], tally: &Tally, samples: Option<&LiveSamples>) {
+        tally.count_refused(packets.len());
+        if let Some(samples) = samples.filter(|_| !packets.is_empty()) {
+            let packets = packets.iter().copied();
+            samples.refused(self.batch, self.packets.bytes(), packets);
+        }
     }
 
     fn origin(

@@ -74,7 +74,7 @@ fn write_wrapped(bytes: &[u8], rows: &mut Rows<'_>) {
     row.number(11, 7);
 }
 
-/// A parser of words: each is a row. `?` is not its, `!` refused.
+/// A parser of words: each is a row. `?` is not its, `!` refused, `-` set aside.
 #[derive(Default)]
 struct Words;
 
@@ -87,12 +87,14 @@ impl Parser for Words {
                 Field::new("vlan", Kind::Number),
             ])
             .refuses(["shouting"])
+            .sets_aside(["pause"])
     }
 
     fn parse(&mut self, packet: &Packet<'_>, rows: &mut Rows<'_>) -> Verdict {
         match packet.bytes {
             b"?" => return Verdict::NOT_MINE,
             b"!" => return Verdict::named(0),
+            b"-" => return Verdict::named(1),
             _ => {}
         }
         for word in packet.bytes.split(|byte| *byte == b' ') {
@@ -395,11 +397,26 @@ fn packets_that_give_many_rows_are_all_stored_and_are_no_fault() {
 
 #[test]
 fn keep_alives_are_stored_if_configured() {
-    let rows = rows_of(&mut pipeline(true), &[b" "]);
-    assert!(
-        rows[0].contains("hep_rejected") && rows[0].contains("reason=blank"),
-        "{rows:?}"
-    );
+    let samples = Arc::new(LiveSamples::new(1));
+    let mut pipeline = pipeline(true).sampled(samples.clone());
+    let rows = rows_of(&mut pipeline, &[b" ", b"1||-", b"!"]);
+    let reasons = [
+        ("blank", "payload= "),
+        ("pause", "payload=-"),
+        ("torn", "payload=!"),
+    ];
+    assert_eq!(rows.len(), reasons.len(), "{rows:?}");
+    for (reason, payload) in reasons {
+        let row = rows
+            .iter()
+            .find(|row| row.contains(&format!("reason={reason} ")));
+        assert!(row.unwrap().contains("hep_rejected") && row.unwrap().contains(payload));
+    }
+    // Nobody refused them: what a component is blamed for, and tried with, is the last alone.
+    assert_eq!(pipeline.tally().refused(), 1);
+    let kept: Vec<Vec<u8>> = samples.all().into_iter().map(|one| one.bytes).collect();
+    // The other one is a sample of its protocol type.
+    assert_eq!(kept, [&b"!"[..], b"1||-"]);
 }
 
 #[test]

@@ -50,6 +50,9 @@ pub struct Committer {
     next: Sequence,
     workers: Vec<mpsc::Sender<Work>>,
     backlog: Arc<Backlog>,
+    /// Packets that gave no row, so that there was nothing to commit: they count with the next
+    /// that did.
+    packets_before: u64,
     /// All that was ever committed by this committer.
     total: Committed,
 }
@@ -73,6 +76,7 @@ impl Committer {
             next,
             workers,
             backlog,
+            packets_before: 0,
             total: Committed::default(),
         })
     }
@@ -90,12 +94,15 @@ impl Committer {
     pub async fn commit(&mut self) -> Result<Committed, CommitFailed> {
         let started = Instant::now();
         let sealed = self.seal().await?;
-        let (commit, contents) = self.describe(sealed);
+        let packets = sealed.iter().map(|work| work.packets).sum::<u64>() + self.packets_before;
+        let (commit, contents) = self.describe(sealed, packets);
         if commit.files.is_empty() {
+            self.packets_before = packets;
             return Ok(Committed::default());
         }
+        self.packets_before = 0;
         let committed = Committed {
-            packets: commit.packets.get("received").copied().unwrap_or(0),
+            packets,
             rows: commit.files.iter().map(|file| file.record_count).sum(),
             files: commit.files.len() as u64,
         };
@@ -149,13 +156,11 @@ impl Committer {
     }
 
     /// The commit of these files, and their bytes in the same order.
-    fn describe(&self, sealed: Vec<SealedWork>) -> (Commit, Vec<Bytes>) {
+    fn describe(&self, sealed: Vec<SealedWork>, packets: u64) -> (Commit, Vec<Bytes>) {
         let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
         let mut parts: BTreeMap<(TableName, PartitionDate), u16> = BTreeMap::new();
         let (mut files, mut contents, mut components) = (Vec::new(), Vec::new(), Vec::new());
-        let mut packets = 0;
         for work in sealed {
-            packets += work.packets;
             for file in work.files {
                 for component in &file.made_by {
                     if !components.contains(component) {
@@ -228,3 +233,6 @@ pub(crate) fn now_us() -> u64 {
         .unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

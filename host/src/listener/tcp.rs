@@ -163,7 +163,7 @@ impl Connection {
                 .increment(bytes.len() as u64);
             let (batch, end) = split(&mut self.buffer, bytes, now_us(), peer);
             if !self.hand_on(batch).await {
-                return;
+                break;
             }
             if let Some(error) = end {
                 metrics::counter!("heplake_tcp_streams_refused_total", "reason" => error.kind())

@@ -2,7 +2,7 @@
 
 use crate::{
     store::{Store, StoreError},
-    worker::{Backlog, SealedWork, Work},
+    worker::{Amount, Backlog, SealedWork, Work},
 };
 use bytes::Bytes;
 use heplake_format::{
@@ -106,6 +106,10 @@ impl Committer {
             rows: commit.files.iter().map(|file| file.record_count).sum(),
             files: commit.files.len() as u64,
         };
+        let stored = Amount {
+            rows: committed.rows,
+            bytes: commit.files.iter().map(|file| file.file_size_bytes).sum(),
+        };
         self.backlog.begin_storing();
         for (file, bytes) in commit.files.iter().zip(contents) {
             self.put(file.path.to_string(), bytes).await;
@@ -116,7 +120,7 @@ impl Committer {
         };
         self.put(path.to_string(), commit.to_json().into()).await;
 
-        self.backlog.end_storing(committed.rows);
+        self.backlog.end_storing(stored);
         self.next = self.next.next();
         self.total.packets += committed.packets;
         self.total.rows += committed.rows;

@@ -153,8 +153,14 @@ impl DataFileWriter {
     /// Whether the file has the size that it should have.
     #[must_use]
     pub fn is_full(&self) -> bool {
+        self.size_bytes() >= FILE_BYTES_MAX
+    }
+
+    /// Bytes that it holds, encoded.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
         let written = self.file.as_ref().map_or(0, |file| file.bytes_written());
-        written + self.group_bytes() >= FILE_BYTES_MAX
+        written + self.group_bytes()
     }
 
     fn group_bytes(&self) -> usize {
@@ -263,6 +269,11 @@ impl EndedFile {
     /// The table.
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    /// Bytes that it holds.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.file.bytes_written()
     }
 
     /// Ends the file, and says in it who made it.

@@ -13,7 +13,7 @@ use crate::{
     configuration::EdgeSettings,
     listener::{ListenError, TcpListener, UdpListener},
     store::{Store, StoreError},
-    worker::{Backlog, Worker},
+    worker::{Amount, Backlog, Worker},
 };
 use std::{
     net::SocketAddr,
@@ -34,7 +34,8 @@ use tokio_util::sync::CancellationToken;
 /// How often the committer looks whether there are enough rows for a commit.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Commits' worth of rows that may wait in memory while the store is slow or away.
+/// Commits' worth of rows, or of bytes, that may wait in memory while the store is slow or
+/// away.
 const BACKLOG_BATCHES_MAX: u64 = 2;
 
 /// Why an edge could not be started.
@@ -80,7 +81,14 @@ impl Edge {
         let loaded = tokio::task::spawn_blocking(move || Control::open(&loading)).await;
         let control = Arc::new(loaded.map_err(|_| ControlError::Stopping)??);
         let store = Store::open(&settings.data_path)?;
-        let backlog = Backlog::new(settings.batch_size as u64 * BACKLOG_BATCHES_MAX);
+        let commit_at = Amount {
+            rows: settings.batch_size as u64,
+            bytes: settings.batch_bytes,
+        };
+        let backlog = Backlog::new(Amount {
+            rows: commit_at.rows * BACKLOG_BATCHES_MAX,
+            bytes: commit_at.bytes * BACKLOG_BATCHES_MAX,
+        });
         let batches_max = settings
             .queue_size
             .div_ceil(BATCH_PACKETS_MAX * settings.worker_count);
@@ -139,7 +147,7 @@ impl Edge {
         }
         let flush = Flush {
             interval: settings.flush_interval,
-            rows: settings.batch_size as u64,
+            at: commit_at,
             backlog,
         };
         let stop_commits = CancellationToken::new();
@@ -228,7 +236,8 @@ impl Edge {
 /// When to commit.
 struct Flush {
     interval: Duration,
-    rows: u64,
+    /// What does not wait for it.
+    at: Amount,
     backlog: Arc<Backlog>,
 }
 
@@ -242,10 +251,11 @@ impl Flush {
                 _ = look.tick() => {}
                 () = stop.cancelled() => return,
             }
-            let waiting = self.backlog.rows();
-            metrics::gauge!("heplake_rows_waiting").set(waiting as f64);
+            let waiting = self.backlog.waiting();
+            metrics::gauge!("heplake_rows_waiting").set(waiting.rows as f64);
+            metrics::gauge!("heplake_bytes_waiting").set(waiting.bytes as f64);
             let due = last.elapsed() >= self.interval;
-            if !due && waiting < self.rows {
+            if !due && !waiting.reaches(self.at) {
                 continue;
             }
             last = Instant::now();
@@ -257,3 +267,6 @@ impl Flush {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

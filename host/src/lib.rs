@@ -59,4 +59,4 @@ pub use sandbox::{
     ParserComponent, Router, RouterComponent, Survey, World,
 };
 pub use store::StoreError;
-pub use worker::{Backlog, Exchange, Exchanged, SealedWork, Work, Worker, WorkerError};
+pub use worker::{Amount, Backlog, Exchange, Exchanged, SealedWork, Work, Worker, WorkerError};

@@ -29,32 +29,69 @@ use tokio::sync::{mpsc, oneshot};
 /// How long a worker sleeps while the store holds it up.
 const HELD_UP: Duration = Duration::from_millis(1);
 
-/// Rows that no commit holds yet: what the committer and the workers know of each other.
+/// Rows, and what they take in memory: encoded, as files hold them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    /// More than there can be.
+    pub const MAX: Self = Self {
+        rows: u64::MAX,
+        bytes: u64::MAX,
+    };
+
+    /// Whether there is as much of one of the two: many rows are small, and few can be large.
+    #[must_use]
+    pub fn reaches(self, limit: Self) -> bool {
+        self.rows >= limit.rows || self.bytes >= limit.bytes
+    }
+}
+
+/// What no commit holds yet: what the committer and the workers know of each other.
 #[derive(Debug)]
 pub struct Backlog {
     rows: AtomicU64,
+    bytes: AtomicU64,
     /// The committer has all sealed files in hand and is writing them: until it is done
     /// it will ask no worker to seal.
     storing: AtomicBool,
-    rows_max: u64,
+    max: Amount,
 }
 
 impl Backlog {
-    /// A backlog that holds workers up while the store is slow or away, once there are so
-    /// many rows: what they do not take waits in the queue, then at the senders.
+    /// A backlog that holds workers up while the store is slow or away, once there is so
+    /// much: what they do not take waits in the queue, then at the senders.
     #[must_use]
-    pub fn new(rows_max: u64) -> Arc<Self> {
+    pub fn new(max: Amount) -> Arc<Self> {
         Arc::new(Self {
             rows: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             storing: AtomicBool::new(false),
-            rows_max,
+            max,
         })
     }
 
-    /// Rows that no commit holds yet.
+    /// What no commit holds yet.
     #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
+    pub fn waiting(&self) -> Amount {
+        Amount {
+            rows: self.rows.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// What a worker had before is now so much.
+    fn change(&self, before: Amount, now: Amount) {
+        // Both go round at their end, so that a difference may be less than nothing.
+        let rows = now.rows.wrapping_sub(before.rows);
+        let bytes = now.bytes.wrapping_sub(before.bytes);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// The committer begins to write sealed files.
@@ -62,9 +99,9 @@ impl Backlog {
         self.storing.store(true, Ordering::Release);
     }
 
-    /// The committer has committed so many rows.
-    pub fn end_storing(&self, rows: u64) {
-        self.rows.fetch_sub(rows, Ordering::Relaxed);
+    /// The committer has committed so much.
+    pub fn end_storing(&self, stored: Amount) {
+        self.change(stored, Amount::default());
         self.storing.store(false, Ordering::Release);
     }
 
@@ -72,7 +109,7 @@ impl Backlog {
     /// while the committer waits for a worker.
     fn hold_up(&self, mut meanwhile: impl FnMut()) {
         let mut held_up = false;
-        while self.storing.load(Ordering::Acquire) && self.rows() >= self.rows_max {
+        while self.storing.load(Ordering::Acquire) && self.waiting().reaches(self.max) {
             if !held_up {
                 metrics::counter!("heplake_workers_held_up_total").increment(1);
             }
@@ -231,3 +268,6 @@ impl Worker {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

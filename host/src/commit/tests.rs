@@ -30,7 +30,7 @@ fn worker(sealed: Vec<(u64, usize)>) -> mpsc::Sender<Work> {
 async fn committer(directory: &tempfile::TempDir, workers: Vec<mpsc::Sender<Work>>) -> Committer {
     let store = Store::open(directory.path()).unwrap();
     let edge = "here".parse().unwrap();
-    let backlog = Backlog::new(u64::MAX);
+    let backlog = Backlog::new(Amount::MAX);
     Committer::open(store, edge, workers, backlog)
         .await
         .unwrap()

@@ -33,6 +33,8 @@ pub struct EdgeSettings {
     pub queue_size: usize,
     /// Rows that make the edge commit before the interval is over.
     pub batch_size: usize,
+    /// Bytes of data files that do likewise.
+    pub batch_bytes: u64,
     /// Time between commits.
     pub flush_interval: Duration,
     /// How far back a packet's own time is believed.
@@ -84,6 +86,7 @@ impl EdgeSettings {
             worker_count: get.get(&settings::WORKER_COUNT)?,
             queue_size: get.get(&settings::QUEUE_SIZE)?,
             batch_size: get.get(&settings::BATCH_SIZE)?,
+            batch_bytes: get.get(&settings::BATCH_BYTES)?,
             flush_interval: get.get(&settings::FLUSH_INTERVAL)?,
             max_age: get.get(&settings::MAX_AGE)?,
             max_skew: get.get(&settings::MAX_SKEW)?,

@@ -55,6 +55,9 @@ LAKE_NAME: String = sql_name, "ducklake.lake_name", "homer_lake",
 BATCH_SIZE: usize = count::<1, 10_000_000>, "ducklake.batch_size", "500000",
 "Rows after which an edge commits before the interval is over: bounds its memory. Small numbers make small files, and each file costs every later query.";
 
+BATCH_BYTES: u64 = byte_count::<MIB, TIB>, "ducklake.batch_bytes", "256MiB",
+"Bytes of data files after which an edge commits likewise: as many rows as ducklake.batch_size are tens of GB where payloads have 60 kB. While the store is slow or away workers stop at twice as many rows or bytes.";
+
 FLUSH_INTERVAL: Duration = duration::<100, DAY_S>, "ducklake.flush_interval" or "ducklake.flush_interval_sec", "15s",
 "How often an edge commits: a packet can be queried two seconds after that at the latest. Shorter makes more and smaller files.";
 

@@ -8,7 +8,7 @@
 //! day of their arrival, as those are whose time cannot be, and keep their own time as
 //! `data_extra.original_timestamp`.
 
-use super::{Backlog, WorkedFile, WorkerError};
+use super::{Amount, Backlog, WorkedFile, WorkerError};
 use crate::{
     configuration::Compression,
     data_file::{DataFileWriter, EndedFile},
@@ -17,7 +17,7 @@ use crate::{
 use heplake_format::{ComponentDigest, EdgeName, PartitionDate, Sequence, TableName};
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
 };
 
 /// Files that a worker has open at a time. Each holds a row group; packets with times all
@@ -37,12 +37,16 @@ pub(super) struct Files {
     full: Vec<FullFile>,
     /// How many of them there is nothing wrong with but that others had to be opened.
     closed_early: usize,
+    /// What all of them hold, as the backlog knows it.
+    held: Amount,
     backlog: Arc<Backlog>,
 }
 
 /// A file that takes rows, and who made them.
 struct OpenFile {
     writer: DataFileWriter,
+    /// Its bytes among those that are held.
+    bytes: u64,
     /// Of the rows that came last: as long as it is the same, there is nothing to compare.
     last_made_by: Arc<[ComponentDigest]>,
     made_by: Vec<ComponentDigest>,
@@ -63,8 +67,15 @@ impl Files {
             open: BTreeMap::new(),
             full: Vec::new(),
             closed_early: 0,
+            held: Amount::default(),
             backlog,
         }
+    }
+
+    /// Has the backlog know what is held now.
+    fn hold(&mut self, now: Amount) {
+        self.backlog.change(self.held, now);
+        self.held = now;
     }
 
     /// Sleeps while the store is behind, and does meanwhile what else is to be done.
@@ -105,16 +116,23 @@ impl Files {
             Entry::Occupied(open) => open.into_mut(),
             Entry::Vacant(vacant) => vacant.insert(OpenFile {
                 writer: DataFileWriter::new(table, self.compression)?,
+                bytes: 0,
                 last_made_by: Arc::new([]),
                 made_by: Vec::new(),
             }),
         };
         file.made_by(rows.made_by);
         file.writer.write(rows)?;
-        self.backlog.rows.fetch_add(count, Ordering::Relaxed);
+        let bytes = file.writer.size_bytes() as u64;
+        let before = std::mem::replace(&mut file.bytes, bytes);
+        let is_full = file.writer.is_full();
+        self.hold(Amount {
+            rows: self.held.rows + count,
+            bytes: self.held.bytes + bytes - before,
+        });
         metrics::counter!("heplake_rows_written_total", "table" => key.0.to_string())
             .increment(count);
-        if file.writer.is_full() {
+        if is_full {
             self.close(&key)?;
         } else if self.open.len() > OPEN_FILES_MAX {
             self.forget_empty();
@@ -140,9 +158,14 @@ impl Files {
     fn close(&mut self, key: &Key) -> Result<(), WorkerError> {
         let file = self.open.remove(key);
         if let Some(file) = file.filter(|file| file.writer.record_count() > 0) {
+            let ended = file.writer.end()?;
+            self.hold(Amount {
+                bytes: self.held.bytes + ended.size_bytes() as u64 - file.bytes,
+                ..self.held
+            });
             self.full.push(FullFile {
                 date: key.1,
-                file: file.writer.end()?,
+                file: ended,
                 made_by: file.made_by,
             });
         }
@@ -163,6 +186,7 @@ impl Files {
         }
         for ((_, date), file) in &mut self.open {
             file.last_made_by = Arc::new([]);
+            file.bytes = 0;
             let made_by = std::mem::take(&mut file.made_by);
             files.push(WorkedFile {
                 table: file.writer.table().clone(),
@@ -171,6 +195,13 @@ impl Files {
                 made_by,
             });
         }
+        // From here on it is the committer who has them, footers and all.
+        let sealed = files.iter().map(|file| file.sealed.bytes.len() as u64);
+        self.hold(Amount {
+            bytes: sealed.sum(),
+            ..self.held
+        });
+        self.held = Amount::default();
         Ok(files)
     }
 }

@@ -160,6 +160,7 @@ fn edge_settings(directory: &Path) -> EdgeSettings {
         worker_count: 2,
         queue_size: 20_000,
         batch_size: 100_000,
+        batch_bytes: 64 << 20,
         flush_interval: Duration::from_millis(200),
         max_age: Duration::from_secs(3650 * 86_400),
         max_skew: Duration::from_secs(86_400),

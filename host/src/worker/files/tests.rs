@@ -103,8 +103,12 @@ impl Packets {
 }
 
 fn files() -> Files {
+    files_with(&Backlog::new(Amount::MAX))
+}
+
+fn files_with(backlog: &Arc<Backlog>) -> Files {
     let edge = "here".parse().unwrap();
-    Files::new(edge, Compression::Snappy, Backlog::new(u64::MAX))
+    Files::new(edge, Compression::Snappy, backlog.clone())
 }
 
 fn holds(file: &WorkedFile, text: &str) -> bool {
@@ -140,6 +144,35 @@ fn times_of_any_number_of_days_open_a_bounded_number_of_files_and_no_row_is_lost
             assert!(late.iter().all(|date| *date == arrived));
             let is_beyond = days > most || (days > 1 && days * tables > most + tables);
             assert_eq!(!late.is_empty(), is_beyond, "{days} days, {tables} tables");
+        }
+    }
+}
+
+#[test]
+fn what_files_hold_is_in_the_backlog_until_it_is_stored() {
+    // In one file; in as many as there may be, and some that were closed early.
+    for days in [1, 100] {
+        let packets: Vec<(u32, u64)> = (0..1000)
+            .map(|packet| (1, ARRIVED - packet % days * DAY))
+            .collect();
+        let packets = Packets::of(&packets);
+        let backlog = Backlog::new(Amount::MAX);
+        let mut files = files_with(&backlog);
+        for sequence in 1..=2 {
+            packets.write_to(&mut files);
+            let waiting = backlog.waiting();
+            assert_eq!(waiting.rows, 1000);
+            // A UUID and a time at least.
+            assert!(waiting.bytes > 1000 * 24, "{waiting:?}");
+            let sealed = files.seal(Sequence(sequence)).unwrap();
+            let bytes = sealed.iter().map(|file| file.sealed.bytes.len() as u64);
+            let stored = Amount {
+                rows: 1000,
+                bytes: bytes.sum(),
+            };
+            assert_eq!(backlog.waiting(), stored);
+            backlog.end_storing(stored);
+            assert_eq!(backlog.waiting(), Amount::default());
         }
     }
 }

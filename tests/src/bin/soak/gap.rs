@@ -6,7 +6,7 @@
 
 use crate::{Failed, print_percentiles, sender::writes, settings, swaps::Turns};
 use heplake_format::Sequence;
-use heplake_host::{BATCH_PACKETS_MAX, Backlog, Control, PacketBatch, Worker, WorkerLink};
+use heplake_host::{Amount, BATCH_PACKETS_MAX, Backlog, Control, PacketBatch, Worker, WorkerLink};
 use std::{
     error::Error,
     fs,
@@ -60,7 +60,7 @@ pub(crate) fn gap(swaps: usize, every: Duration) -> Result<bool, Failed> {
         control.pipeline(1)?,
         settings.name.clone(),
         settings.compression,
-        Backlog::new(u64::MAX),
+        Backlog::new(Amount::MAX),
     );
     // It never sleeps, so that nobody has to wake it.
     let (work, _works) = mpsc::channel(1);

@@ -107,6 +107,7 @@ fn settings(directory: &Path, workers: usize) -> Result<EdgeSettings, Failed> {
         worker_count: workers,
         queue_size: 200_000,
         batch_size: 500_000,
+        batch_bytes: 256 << 20,
         flush_interval: Duration::from_secs(5),
         max_age: Duration::from_secs(3650 * DAY),
         max_skew: Duration::from_secs(DAY),

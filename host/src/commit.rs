@@ -20,15 +20,15 @@ use tokio::sync::{mpsc, oneshot};
 /// absent store to be seen to, short enough that nobody waits for us.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
-/// Why nothing could be committed.
+/// Why not all could be committed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitFailed {
-    /// A worker is gone: its error stands in the log.
+    /// A worker is gone: its error stands in the log. What the others had is committed.
     #[error("a worker has stopped, and with it the rows that it held")]
     WorkerGone,
-    /// The store refused it.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The committer itself is gone: its panic was reported.
+    #[error("the committer has stopped, and what it was to commit is lost")]
+    CommitterGone,
 }
 
 /// What a commit holds.
@@ -53,6 +53,7 @@ pub struct Committer {
     /// Packets that gave no row, so that there was nothing to commit: they count with the next
     /// that did.
     packets_before: u64,
+    is_worker_gone: bool,
     /// All that was ever committed by this committer.
     total: Committed,
 }
@@ -77,6 +78,7 @@ impl Committer {
             workers,
             backlog,
             packets_before: 0,
+            is_worker_gone: false,
             total: Committed::default(),
         })
     }
@@ -87,18 +89,22 @@ impl Committer {
         self.total
     }
 
-    /// Seals all workers' files and commits them; retries until the store takes them.
-    ///
-    /// # Errors
-    /// When a worker is gone.
-    pub async fn commit(&mut self) -> Result<Committed, CommitFailed> {
+    /// Whether a worker was gone when it was asked for its files.
+    #[must_use]
+    pub fn is_worker_gone(&self) -> bool {
+        self.is_worker_gone
+    }
+
+    /// Seals all workers' files and commits them; retries until the store takes them. What a
+    /// worker had that is gone is lost, and counted where it was: the others' is not.
+    pub async fn commit(&mut self) -> Committed {
         let started = Instant::now();
-        let sealed = self.seal().await?;
+        let sealed = self.seal().await;
         let packets = sealed.iter().map(|work| work.packets).sum::<u64>() + self.packets_before;
         let (commit, contents) = self.describe(sealed, packets);
         if commit.files.is_empty() {
             self.packets_before = packets;
-            return Ok(Committed::default());
+            return Committed::default();
         }
         self.packets_before = 0;
         let committed = Committed {
@@ -137,26 +143,26 @@ impl Committer {
             elapsed_ms = started.elapsed().as_millis() as u64,
             "committed"
         );
-        Ok(committed)
+        committed
     }
 
     /// Has every worker end its files.
-    async fn seal(&self) -> Result<Vec<SealedWork>, CommitFailed> {
+    async fn seal(&mut self) -> Vec<SealedWork> {
         let mut replies = Vec::with_capacity(self.workers.len());
         for worker in &self.workers {
             let (reply, answer) = oneshot::channel();
-            let seal = Work::Seal(self.next, reply);
-            worker
-                .send(seal)
-                .await
-                .map_err(|_| CommitFailed::WorkerGone)?;
+            // Where the worker is gone the reply goes as well, and the answer says so.
+            let _ = worker.send(Work::Seal(self.next, reply)).await;
             replies.push(answer);
         }
         let mut sealed = Vec::with_capacity(replies.len());
         for answer in replies {
-            sealed.push(answer.await.map_err(|_| CommitFailed::WorkerGone)?);
+            match answer.await {
+                Ok(work) => sealed.push(work),
+                Err(_) => self.is_worker_gone = true,
+            }
         }
-        Ok(sealed)
+        sealed
     }
 
     /// The commit of these files, and their bytes in the same order.

@@ -63,6 +63,7 @@ pub struct Edge {
     stop_receivers: Arc<AtomicBool>,
     stop: CancellationToken,
     stop_commits: CancellationToken,
+    worker_stopped: CancellationToken,
     receivers: Vec<thread::JoinHandle<()>>,
     tcp: Option<JoinHandle<()>>,
     committing: JoinHandle<Committer>,
@@ -89,14 +90,15 @@ impl Edge {
             rows: commit_at.rows * BACKLOG_BATCHES_MAX,
             bytes: commit_at.bytes * BACKLOG_BATCHES_MAX,
         });
+        let worker_stopped = CancellationToken::new();
         let batches_max = settings
             .queue_size
             .div_ceil(BATCH_PACKETS_MAX * settings.worker_count);
         let mut senders = Vec::new();
         let (mut workers, mut links) = (Vec::new(), Vec::new());
         for index in 0..settings.worker_count {
-            let (sender, mut receiver) = mpsc::channel(batches_max.max(2));
-            let mut worker = Worker::new(
+            let (sender, receiver) = mpsc::channel(batches_max.max(2));
+            let worker = Worker::new(
                 control.pipeline(now_us() ^ (index as u64) << 56)?,
                 settings.name.clone(),
                 settings.compression,
@@ -108,9 +110,10 @@ impl Edge {
                 tally: worker.tally().clone(),
             });
             let thread = thread::Builder::new().name(format!("worker-{index}"));
+            let stopped = worker_stopped.clone();
             workers.push(thread.spawn(move || {
-                if let Err(error) = worker.run(&mut receiver) {
-                    tracing::error!(%error, "a worker stopped: this is a fault of Heplake, please report it");
+                if !worker.work(receiver) {
+                    stopped.cancel();
                 }
             })?);
             senders.push(sender);
@@ -165,6 +168,7 @@ impl Edge {
             stop_receivers,
             stop,
             stop_commits,
+            worker_stopped,
             receivers,
             tcp,
             committing,
@@ -190,10 +194,16 @@ impl Edge {
         self.tcp_address
     }
 
+    /// Waits until a worker stops, as none does while this program has no fault. What comes
+    /// for it from then on is lost: drain the edge, and start another.
+    pub async fn worker_stopped(&self) {
+        self.worker_stopped.cancelled().await;
+    }
+
     /// Stops receiving, stores what has been received, and commits it.
     ///
     /// # Errors
-    /// When a worker had stopped before.
+    /// When a worker had stopped before: what the others had is committed nevertheless.
     pub async fn drain(self) -> Result<Committed, CommitFailed> {
         self.stop_receivers.store(true, Ordering::Relaxed);
         self.control.stop();
@@ -213,10 +223,10 @@ impl Edge {
         // receivers still bring may be as much as all before.
         self.stop_commits.cancel();
         let Ok(mut committer) = self.committing.await else {
-            return Err(CommitFailed::WorkerGone);
+            return Err(CommitFailed::CommitterGone);
         };
-        committer.commit().await?;
-        let total = committer.total();
+        committer.commit().await;
+        let (total, is_worker_gone) = (committer.total(), committer.is_worker_gone());
         drop(committer);
         // What has been received is stored by now: whoever exchanges pipelines may take a while.
         let _ = self.watching.await;
@@ -229,7 +239,10 @@ impl Edge {
             }
         })
         .await;
-        Ok(total)
+        match is_worker_gone {
+            true => Err(CommitFailed::WorkerGone),
+            false => Ok(total),
+        }
     }
 }
 
@@ -259,11 +272,7 @@ impl Flush {
                 continue;
             }
             last = Instant::now();
-            if let Err(error) = committer.commit().await {
-                tracing::error!(%error, "nothing can be committed any more: restart the edge");
-                metrics::counter!("heplake_commits_failed_total").increment(1);
-                return;
-            }
+            committer.commit().await;
         }
     }
 }

@@ -32,8 +32,8 @@ pub async fn run_edge(configuration: &Configuration) -> Result<(), Failure> {
         &stop,
     );
 
-    let signal = signals.next().await;
-    tracing::info!(signal, "stopping: writing what was received");
+    let reason = until_stopped(&mut signals, Some(&edge)).await;
+    tracing::info!(reason, "stopping: writing what was received");
     stop.cancel();
     signals.drain(drain_edge(edge)).await??;
     drop(server);
@@ -96,6 +96,22 @@ pub async fn start_edge(
     }
     tracing::info!(data_path = %data_path.display(), "writing data files and commits");
     Ok((edge, state))
+}
+
+/// Waits for what ends a service, and names it: a signal, or an edge that has lost a worker
+/// and with it what comes for that. Then it ends with a failure, so that whoever looks after
+/// it starts another.
+pub async fn until_stopped(signals: &mut StopSignals, edge: Option<&Edge>) -> &'static str {
+    let worker_stopped = async {
+        match edge {
+            Some(edge) => edge.worker_stopped().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        signal = signals.next() => signal,
+        () = worker_stopped => "a worker stopped",
+    }
 }
 
 /// Stops listening, writes what was received, and says how much.

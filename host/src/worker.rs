@@ -18,6 +18,7 @@ use crate::{
 };
 use heplake_format::{ComponentDigest, EdgeName, PartitionDate, Sequence, Table};
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -199,6 +200,36 @@ impl Worker {
     #[must_use]
     pub fn tally(&self) -> &Arc<Tally> {
         self.pipeline.tally()
+    }
+
+    /// Works until there is nobody left to give it work, and says whether it came to that.
+    /// Where it did not, which only a fault of this program can bring about, what it had and
+    /// what waited for it is lost, and counted.
+    #[must_use]
+    pub fn work(mut self, mut work: mpsc::Receiver<Work>) -> bool {
+        // What it may have left half done is looked at no more.
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run(&mut work)));
+        let error = match ended {
+            Ok(Ok(())) => return true,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked, as was reported".into(),
+        };
+        let mut lost = self.packets;
+        // Who has packets for it from now on finds that out, and counts them.
+        work.close();
+        while let Some(waiting) = work.blocking_recv() {
+            if let Work::Packets(batch) = waiting {
+                lost += batch.len() as u64;
+            }
+        }
+        metrics::counter!("heplake_packets_lost_total", "reason" => "worker_stopped")
+            .increment(lost);
+        tracing::error!(
+            error,
+            lost,
+            "a worker stopped: this is a fault of Heplake, please report it"
+        );
+        false
     }
 
     /// Works until there is nobody left to give it work.

@@ -13,7 +13,7 @@ use std::{net::SocketAddr, sync::Arc};
 const RECEIVED: u64 = 1_795_305_600_000_000;
 
 /// An envelope of text: `type|time|payload`, ten times over behind a `+`; `!` is refused, a
-/// blank set aside, `~` another's.
+/// blank set aside, `~` another's, and on a `@` it panics, as no component can.
 #[derive(Default)]
 struct Wrapped;
 
@@ -43,6 +43,7 @@ impl Parser for Wrapped {
         match packet.bytes {
             b" " => return Verdict::named(1),
             b"~" => return Verdict::NOT_MINE,
+            b"@" => panic!("a test asks for it"),
             [b'!', ..] => return Verdict::named(0),
             _ => {}
         }

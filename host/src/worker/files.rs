@@ -206,6 +206,13 @@ impl Files {
     }
 }
 
+impl Drop for Files {
+    /// What is held here then is lost: no commit will take it off the backlog.
+    fn drop(&mut self) {
+        self.hold(Amount::default());
+    }
+}
+
 /// The same rows with the time of their arrival, by its day.
 fn by_arrival(rows: &TableRows<'_>) -> BTreeMap<PartitionDate, Vec<Row>> {
     let mut by_day: BTreeMap<PartitionDate, Vec<Row>> = BTreeMap::new();

@@ -4,7 +4,7 @@ use heplake_host::{
     configuration::{Configuration, ControlSettings, EdgeSettings, http_address},
     http::{self, HostGuard},
     process::Failure,
-    service::{catch_signals, drain_edge, start_edge, start_telemetry},
+    service::{catch_signals, drain_edge, start_edge, start_telemetry, until_stopped},
 };
 use heplake_lake::{
     Lake, LakeSettings,
@@ -58,9 +58,9 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
         http::spawn(listener, routes, "queries", &stop_http)
     });
 
-    let signal = signals.next().await;
+    let reason = until_stopped(&mut signals, edge.as_ref()).await;
     tracing::info!(
-        signal,
+        reason,
         "stopping: writing and registering what was received"
     );
     stop_http.cancel();

@@ -149,7 +149,7 @@ fn times_of_any_number_of_days_open_a_bounded_number_of_files_and_no_row_is_lost
 }
 
 #[test]
-fn what_files_hold_is_in_the_backlog_until_it_is_stored() {
+fn what_files_hold_is_in_the_backlog_until_it_is_stored_or_lost() {
     // In one file; in as many as there may be, and some that were closed early.
     for days in [1, 100] {
         let packets: Vec<(u32, u64)> = (0..1000)
@@ -174,6 +174,13 @@ fn what_files_hold_is_in_the_backlog_until_it_is_stored() {
             backlog.end_storing(stored);
             assert_eq!(backlog.waiting(), Amount::default());
         }
+        packets.write_to(&mut files);
+        drop(files);
+        assert_eq!(
+            backlog.waiting(),
+            Amount::default(),
+            "of a worker that is gone"
+        );
     }
 }
 

@@ -38,6 +38,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// away.
 const BACKLOG_BATCHES_MAX: u64 = 2;
 
+/// How long a drained edge waits for what has nothing to commit: who stages or exchanges
+/// components takes seconds, and what is half done then is begun anew at the next start.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
+
 /// Why an edge could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -228,17 +232,21 @@ impl Edge {
         committer.commit().await;
         let (total, is_worker_gone) = (committer.total(), committer.is_worker_gone());
         drop(committer);
-        // What has been received is stored by now: whoever exchanges pipelines may take a while.
-        let _ = self.watching.await;
-        let control = self.control;
-        let _ = tokio::task::spawn_blocking(move || control.detach()).await;
-        let workers = self.workers;
-        let _ = tokio::task::spawn_blocking(move || {
-            for worker in workers {
-                let _ = worker.join();
-            }
-        })
-        .await;
+        // What has been received is stored by now, whatever becomes of the rest.
+        let (watching, control, workers) = (self.watching, self.control, self.workers);
+        let rest = async {
+            let _ = watching.await;
+            let _ = tokio::task::spawn_blocking(move || {
+                control.detach();
+                for worker in workers {
+                    let _ = worker.join();
+                }
+            })
+            .await;
+        };
+        if tokio::time::timeout(ENDS_WITHIN, rest).await.is_err() {
+            tracing::info!("what is being done to components is not waited for");
+        }
         match is_worker_gone {
             true => Err(CommitFailed::WorkerGone),
             false => Ok(total),

@@ -22,10 +22,9 @@ struct Arguments {
     file: ConfigurationFile,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     match process::parse_arguments::<Arguments>() {
-        Ok(arguments) => process::exit_code(run(&arguments.file).await),
+        Ok(arguments) => process::run(run(&arguments.file)),
         Err(code) => code,
     }
 }

@@ -4,11 +4,18 @@
 use crate::configuration::{CONFIG_VARIABLE, Configuration, ConfigurationError, Machine};
 use clap::{Args, Parser};
 use std::{error::Error, io, path::PathBuf, process::ExitCode, time::Duration};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+};
 
 /// What is still to be sealed and committed has this long; service managers kill after 90 s
 /// (systemd) or 30 s (Kubernetes).
 pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What still blocks once a program has ended well has this long: a query, or a component
+/// that is compiled. Nothing that has to be kept comes of it any more.
+const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// EX_USAGE of sysexits.h: arguments or configuration are wrong. Starting again is no use.
 const EXIT_USAGE: u8 = 64;
@@ -63,8 +70,25 @@ pub fn parse_arguments<A: Parser>() -> Result<A, ExitCode> {
     })
 }
 
+/// Runs a program to its end, and gives the code to exit with. Then nothing is waited for:
+/// what was not done within [`DRAIN_DEADLINE`] may never be.
+pub fn run(program: impl Future<Output = Result<(), Failure>>) -> ExitCode {
+    let runtime = match Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit_code(Err(Failure::of("no thread can be started", &error))),
+    };
+    let result = runtime.block_on(program);
+    let patience = match result {
+        Ok(()) => ENDS_WITHIN,
+        Err(_) => Duration::ZERO,
+    };
+    let code = exit_code(result);
+    runtime.shutdown_timeout(patience);
+    code
+}
+
 /// The code to exit with; says on standard error what failed.
-pub fn exit_code(result: Result<(), Failure>) -> ExitCode {
+fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -149,5 +173,34 @@ impl StopSignals {
                 DRAIN_DEADLINE.as_secs()
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{thread, time::Instant};
+
+    /// A program that ends like this, and leaves something that blocks for longer than anybody
+    /// waits.
+    fn is_prompt(result: Result<(), Failure>) -> bool {
+        const BLOCKS: Duration = Duration::from_secs(20);
+        let started = Instant::now();
+        let _code = run(async {
+            let (begins, begun) = tokio::sync::oneshot::channel();
+            let _blocks = tokio::task::spawn_blocking(move || {
+                let _ = begins.send(());
+                thread::sleep(BLOCKS);
+            });
+            let _ = begun.await;
+            result
+        });
+        started.elapsed() < BLOCKS / 2
+    }
+
+    #[test]
+    fn a_program_that_has_ended_waits_for_nothing_that_blocks() {
+        assert!(is_prompt(Ok(())));
+        assert!(is_prompt(Err(Failure::Failed("the deadline".into()))));
     }
 }

@@ -54,10 +54,9 @@ enum Command {
     Component(ComponentArguments),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     match process::parse_arguments::<Arguments>() {
-        Ok(arguments) => process::exit_code(run(arguments).await),
+        Ok(arguments) => process::run(run(arguments)),
         Err(code) => code,
     }
 }

@@ -64,3 +64,31 @@ fn few_rows_are_committed_before_the_interval_is_over_if_they_are_large() {
     let committed = runtime.block_on(edge.drain()).unwrap();
     assert_eq!((committed.packets, committed.rows), (sent, sent));
 }
+
+#[test]
+fn an_edge_that_has_committed_all_waits_for_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let settings = EdgeSettings {
+        flush_interval: Duration::from_millis(100),
+        ..settings(directory.path())
+    };
+    let mut edge = runtime.block_on(Edge::start(settings.clone())).unwrap();
+    // As if something were staged that takes its time.
+    edge.watching = runtime.spawn(std::future::pending());
+    let mut stream = TcpStream::connect(edge.tcp_address().unwrap()).unwrap();
+    stream
+        .write_all(&packet(&mut fastrand::Rng::new()))
+        .unwrap();
+    let started = Instant::now();
+    while !has_commit(&settings) {
+        assert!(started.elapsed() < PATIENCE, "no commit");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let started = Instant::now();
+    let drain = async { tokio::time::timeout(PATIENCE, edge.drain()).await };
+    let committed = runtime.block_on(drain).unwrap().unwrap();
+    assert_eq!((committed.packets, committed.rows), (1, 1));
+    assert!(started.elapsed() < ENDS_WITHIN + PATIENCE / 4);
+    runtime.shutdown_background();
+}

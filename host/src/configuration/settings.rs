@@ -92,7 +92,7 @@ TCP_PORT: u16 = port, "ingest.tcp.port", "9060",
 "HEP's customary port.";
 
 TCP_MAX_CONNECTIONS: usize = count::<1, 1_000_000>, "ingest.tcp.max_connections", "1024",
-"Connections at a time: each holds a buffer of one packet, 64 KiB at most. Further ones are closed and counted.";
+"Connections at a time: each holds the start of one packet, 64 KiB at most, and while all workers are busy up to 320 KiB that wait for one. Further ones are closed and counted.";
 
 TCP_IDLE_TIMEOUT: Duration = duration::<1000, { 7 * DAY_S }>, "ingest.tcp.idle_timeout", "5m",
 "A connection that is silent for so long is closed. Agents reconnect, but lose a packet each time, so not shorter than quiet times of a small site.";

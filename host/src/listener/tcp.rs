@@ -1,18 +1,22 @@
 //! HEP over TCP: packets back to back on a connection.
 
 use super::{FrameError, Framing, ListenError};
-use crate::{batch::PacketBatch, commit::now_us, worker::Work};
+use crate::{batch::PacketBatch, commit::now_us, log_limit::LogLimit, worker::Work};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
+    cell::RefCell,
+    io,
     net::SocketAddr,
+    pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncRead, ReadBuf},
     net::TcpStream,
     sync::{Semaphore, mpsc},
     time::{Instant, timeout_at},
@@ -21,6 +25,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What one read may bring: a few hundred packets, so that a fast sender costs few calls.
 const READ_BYTES: usize = 256 << 10;
+/// Longest packet: HEP's length field has 16 bits.
+const PACKET_BYTES_MAX: usize = 65_535;
 /// Longest time that a drained connection may still send what it has under way; all of it,
 /// since a sender need not stop.
 const DRAIN_WAIT: Duration = Duration::from_millis(200);
@@ -28,6 +34,12 @@ const DRAIN_WAIT: Duration = Duration::from_millis(200);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// Finds peers that are gone without a word: load balancers close after a minute's silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
+
+thread_local! {
+    /// What a read brings. It goes on to a batch at once, so that it is a thread's and no
+    /// connection's: thousands of them have nothing to say most of the time.
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
 
 /// A TCP socket, and its connections.
 #[derive(Debug)]
@@ -76,6 +88,7 @@ impl TcpListener {
     pub async fn run(self, workers: Vec<mpsc::Sender<Work>>, stop: CancellationToken) {
         let tracker = TaskTracker::new();
         let next_worker = AtomicUsize::new(0);
+        let (mut refused, ended) = (LogLimit::default(), Arc::default());
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
@@ -92,7 +105,10 @@ impl TcpListener {
             };
             let Ok(permit) = self.connections.clone().try_acquire_owned() else {
                 metrics::counter!("heplake_tcp_connections_refused_total").increment(1);
-                tracing::warn!(%peer, "closed at once: all ingest.tcp.max_connections are in use");
+                if let Some(left_out) = refused.line(Instant::now().into()) {
+                    tracing::warn!(%peer, left_out,
+                        "closed at once: all ingest.tcp.max_connections are in use");
+                }
                 continue;
             };
             // A connection stays with one worker, so that its packets stay in order.
@@ -105,6 +121,7 @@ impl TcpListener {
                 peer,
                 worker,
                 buffer: Vec::new(),
+                lines: Arc::clone(&ended),
             };
             let (stop, idle_timeout) = (stop.clone(), self.idle_timeout);
             tracker.spawn(async move {
@@ -125,7 +142,12 @@ struct Connection {
     worker: mpsc::Sender<Work>,
     /// The start of a packet whose end is still to come.
     buffer: Vec<u8>,
+    /// Of all connections: how often it is said why one ended.
+    lines: Arc<Mutex<LogLimit>>,
 }
+
+/// What a read brought: the packets that end in it, and why there can be no more.
+type Read = (PacketBatch, Option<FrameError>);
 
 impl Connection {
     /// Reads until the peer closes, is silent for too long, sends what is no HEP, or the
@@ -138,37 +160,36 @@ impl Connection {
             tracing::debug!(%error, peer = %self.peer, "no TCP keep-alive");
         }
         let peer = self.peer;
-        let mut read = vec![0; READ_BYTES];
         let mut drained_at = None;
         loop {
             if drained_at.is_none() && stop.is_cancelled() {
                 drained_at = Some(Instant::now() + DRAIN_WAIT);
             }
             let until = drained_at.unwrap_or_else(|| Instant::now() + idle_timeout);
-            let result = tokio::select! {
-                result = timeout_at(until, self.stream.read(&mut read)) => result,
+            let next = tokio::select! {
+                next = timeout_at(until, self.read()) => next,
                 // Once stopping, only its end ends a connection.
                 () = stop.cancelled(), if drained_at.is_none() => continue,
             };
-            let bytes = match result {
-                Ok(Ok(0)) => break,
-                Ok(Ok(length)) => read.get(..length).unwrap_or_default(),
+            let (batch, end) = match next {
+                Ok(Ok(Some(read))) => read,
                 Ok(Err(error)) => {
-                    tracing::info!(%error, %peer, "a TCP connection broke");
+                    if let Some(left_out) = self.line() {
+                        tracing::info!(%error, %peer, left_out, "a TCP connection broke");
+                    }
                     break;
                 }
-                Err(_) => break,
+                Ok(Ok(None)) | Err(_) => break,
             };
-            metrics::counter!("heplake_bytes_received_total", "transport" => "tcp")
-                .increment(bytes.len() as u64);
-            let (batch, end) = split(&mut self.buffer, bytes, now_us(), peer);
             if !self.hand_on(batch).await {
                 break;
             }
             if let Some(error) = end {
                 metrics::counter!("heplake_tcp_streams_refused_total", "reason" => error.kind())
                     .increment(1);
-                tracing::warn!(%error, %peer, "a TCP connection is closed");
+                if let Some(left_out) = self.line() {
+                    tracing::warn!(%error, %peer, left_out, "a TCP connection is closed");
+                }
                 break;
             }
             // Where there is always something to read nothing is waited for.
@@ -183,6 +204,32 @@ impl Connection {
             batch.push(&rest, now_us(), peer);
             self.hand_on(batch).await;
         }
+    }
+
+    /// What comes next; nothing where the peer has closed.
+    async fn read(&mut self) -> io::Result<Option<Read>> {
+        std::future::poll_fn(|context| self.poll_read(context)).await
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Read>>> {
+        READ.with_borrow_mut(|read| {
+            let mut read = ReadBuf::new(read);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
+            let bytes = read.filled();
+            if bytes.is_empty() {
+                return Poll::Ready(Ok(None));
+            }
+            metrics::counter!("heplake_bytes_received_total", "transport" => "tcp")
+                .increment(bytes.len() as u64);
+            let read = split(&mut self.buffer, bytes, now_us(), self.peer);
+            Poll::Ready(Ok(Some(read)))
+        })
+    }
+
+    /// Whether a line may be logged now; if so, how many were left out before it.
+    fn line(&self) -> Option<u64> {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.line(Instant::now().into())
     }
 
     /// Waits while the worker has enough to do: the peer's TCP then waits as well.
@@ -202,38 +249,38 @@ impl Connection {
     }
 }
 
-/// Splits what was read into packets; keeps the start of one in `buffer`. After an error
-/// `buffer` holds all that could not be split.
-fn split(
-    buffer: &mut Vec<u8>,
-    read: &[u8],
-    received: u64,
-    peer: SocketAddr,
-) -> (PacketBatch, Option<FrameError>) {
+/// Splits what was read into packets; keeps the start of one in `buffer`, in no more memory
+/// than a packet may need. After an error `buffer` holds all that could not be split.
+fn split(buffer: &mut Vec<u8>, read: &[u8], received: u64, peer: SocketAddr) -> Read {
     let mut batch = PacketBatch::default();
-    let carried = std::mem::take(buffer);
-    let joined;
-    let mut bytes = read;
-    if !carried.is_empty() {
-        joined = [&carried, read].concat();
-        bytes = &joined;
+    let is_carried = !buffer.is_empty();
+    if is_carried {
+        let room = PACKET_BYTES_MAX.saturating_sub(buffer.len());
+        buffer.reserve_exact(read.len().max(room));
+        buffer.extend_from_slice(read);
     }
-    batch.bytes.reserve(bytes.len());
+    let bytes = if is_carried { &**buffer } else { read };
+    let mut rest = bytes;
     let error = loop {
-        if bytes.is_empty() {
+        if rest.is_empty() {
             break None;
         }
-        match Framing::packet_length(bytes) {
+        match Framing::packet_length(rest) {
             Ok(Some(length)) => {
-                let (packet, rest) = bytes.split_at(length);
+                if batch.is_empty() {
+                    batch.bytes.reserve(bytes.len());
+                }
+                let (packet, others) = rest.split_at(length);
                 batch.push(packet, received, peer);
-                bytes = rest;
+                rest = others;
             }
             Ok(None) => break None,
             Err(error) => break Some(error),
         }
     };
-    buffer.extend_from_slice(bytes);
+    if !is_carried || !batch.is_empty() {
+        *buffer = rest.to_vec();
+    }
     (batch, error)
 }
 

@@ -23,6 +23,7 @@ proptest! {
             let end = stream.len().min(at + cut);
             let (batch, error) = split(&mut buffer, &stream[at..end], 0, peer);
             prop_assert_eq!(error, None);
+            prop_assert!(buffer.capacity() <= PACKET_BYTES_MAX);
             found.extend((0..batch.len()).map(|index| batch.packet(index).to_vec()));
             at = end;
         }
@@ -47,6 +48,7 @@ fn captured_streams_give_the_same_packets_in_pieces_of_every_size_up_to_64_kib()
             for piece in stream.chunks(size) {
                 let (batch, error) = split(&mut buffer, piece, 0, peer);
                 assert_eq!(error, None, "{capture} in pieces of {size}");
+                assert!(buffer.capacity() <= PACKET_BYTES_MAX);
                 found.append(&batch);
             }
             assert!(

@@ -1,5 +1,7 @@
 use super::*;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use proptest::prelude::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 fn packet(content: &[u8]) -> Vec<u8> {
     let length = (content.len() + 6) as u16;
@@ -84,7 +86,6 @@ async fn connections_end_when_told_to_though_their_peers_go_on_sending() {
         let stop = CancellationToken::new();
         let running = tokio::spawn(listener.run(vec![work], stop.clone()));
         let sending = tokio::spawn(async move {
-            use tokio::io::AsyncWriteExt;
             for part in bytes_to_send.chunks(bytes).cycle() {
                 if stream.write_all(part).await.is_err() {
                     break;
@@ -107,4 +108,33 @@ async fn connections_end_when_told_to_though_their_peers_go_on_sending() {
         assert!(taking.await.unwrap() > 0);
         sending.abort();
     }
+}
+
+#[test]
+fn what_a_connection_holds_when_its_worker_is_gone_is_counted() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    // On this thread, whose counters are looked at.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let connection = async {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = TcpListener::bind(loopback, 4, PATIENCE).await.unwrap();
+        let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+        let (work, _) = mpsc::channel(4);
+        let stop = CancellationToken::new();
+        let running = tokio::spawn(listener.run(vec![work], stop.clone()));
+        let cut = packet(b"cut short");
+        let sent = [&packet(b"whole")[..], &cut[..cut.len() - 1]].concat();
+        stream.write_all(&sent).await.unwrap();
+        // It is closed then.
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+        stop.cancel();
+        running.await.unwrap();
+    };
+    metrics::with_local_recorder(&recorder, || runtime.block_on(connection));
+    let rendered = recorder.handle().render();
+    let counted = "heplake_packets_lost_total{reason=\"worker_stopped\"} 2";
+    assert!(rendered.contains(counted), "{rendered}");
 }

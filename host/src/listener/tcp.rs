@@ -19,7 +19,7 @@ use tokio::{
     io::{AsyncRead, ReadBuf},
     net::TcpStream,
     sync::{Semaphore, mpsc},
-    time::{Instant, timeout_at},
+    time::{Instant, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -27,9 +27,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 const READ_BYTES: usize = 256 << 10;
 /// Longest packet: HEP's length field has 16 bits.
 const PACKET_BYTES_MAX: usize = 65_535;
-/// Longest time that a drained connection may still send what it has under way; all of it,
-/// since a sender need not stop.
+/// How long a drained connection is waited for in all, for what is under way: a sender need not
+/// stop. What is there is read without waiting.
 const DRAIN_WAIT: Duration = Duration::from_millis(200);
+/// What may be there when a connection is drained, in the kernels of both sides: Linux lets them
+/// have 6 and 4 MiB unless told otherwise. What comes beyond was sent after that.
+const DRAIN_BYTES_MAX: usize = 16 << 20;
 /// Wait before the next connection is accepted after one could not be.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// Finds peers that are gone without a word: load balancers close after a minute's silence.
@@ -147,7 +150,32 @@ struct Connection {
 }
 
 /// What a read brought: the packets that end in it, and why there can be no more.
-type Read = (PacketBatch, Option<FrameError>);
+type Split = (PacketBatch, Option<FrameError>);
+
+/// What is left of a connection that is drained.
+struct Draining {
+    wait: Duration,
+    bytes: usize,
+}
+
+impl Draining {
+    /// What may be under way on a connection.
+    fn of(stream: &TcpStream) -> Self {
+        // Where buffers were made larger, those of the peer may be as large.
+        let buffered = SockRef::from(stream).recv_buffer_size().unwrap_or(0);
+        Self {
+            wait: DRAIN_WAIT,
+            bytes: DRAIN_BYTES_MAX.max(2 * buffered),
+        }
+    }
+
+    /// Takes what a read took, and says whether there may be more.
+    fn goes_on(&mut self, waited: Duration, bytes: usize) -> bool {
+        self.wait = self.wait.saturating_sub(waited);
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.bytes > 0
+    }
+}
 
 impl Connection {
     /// Reads until the peer closes, is silent for too long, sends what is no HEP, or the
@@ -160,18 +188,20 @@ impl Connection {
             tracing::debug!(%error, peer = %self.peer, "no TCP keep-alive");
         }
         let peer = self.peer;
-        let mut drained_at = None;
+        let mut draining: Option<Draining> = None;
         loop {
-            if drained_at.is_none() && stop.is_cancelled() {
-                drained_at = Some(Instant::now() + DRAIN_WAIT);
+            if draining.is_none() && stop.is_cancelled() {
+                draining = Some(Draining::of(&self.stream));
             }
-            let until = drained_at.unwrap_or_else(|| Instant::now() + idle_timeout);
+            let wait = draining.as_ref().map_or(idle_timeout, |left| left.wait);
+            let begun = Instant::now();
             let next = tokio::select! {
-                next = timeout_at(until, self.read()) => next,
-                // Once stopping, only its end ends a connection.
-                () = stop.cancelled(), if drained_at.is_none() => continue,
+                // What is there is read, though there is no time left.
+                next = timeout(wait, self.read()) => next,
+                () = stop.cancelled(), if draining.is_none() => continue,
             };
-            let (batch, end) = match next {
+            let waited = begun.elapsed();
+            let (bytes, (batch, end)) = match next {
                 Ok(Ok(Some(read))) => read,
                 Ok(Err(error)) => {
                     if let Some(left_out) = self.line() {
@@ -192,8 +222,10 @@ impl Connection {
                 }
                 break;
             }
-            // Where there is always something to read nothing is waited for.
-            if drained_at.is_some_and(|end| end <= Instant::now()) {
+            if draining
+                .as_mut()
+                .is_some_and(|left| !left.goes_on(waited, bytes))
+            {
                 break;
             }
         }
@@ -206,12 +238,12 @@ impl Connection {
         }
     }
 
-    /// What comes next; nothing where the peer has closed.
-    async fn read(&mut self) -> io::Result<Option<Read>> {
+    /// What comes next, and how many bytes that were; nothing where the peer has closed.
+    async fn read(&mut self) -> io::Result<Option<(usize, Split)>> {
         std::future::poll_fn(|context| self.poll_read(context)).await
     }
 
-    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<Read>>> {
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Option<(usize, Split)>>> {
         READ.with_borrow_mut(|read| {
             let mut read = ReadBuf::new(read);
             ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
@@ -221,8 +253,8 @@ impl Connection {
             }
             metrics::counter!("heplake_bytes_received_total", "transport" => "tcp")
                 .increment(bytes.len() as u64);
-            let read = split(&mut self.buffer, bytes, now_us(), self.peer);
-            Poll::Ready(Ok(Some(read)))
+            let split = split(&mut self.buffer, bytes, now_us(), self.peer);
+            Poll::Ready(Ok(Some((bytes.len(), split))))
         })
     }
 
@@ -251,7 +283,7 @@ impl Connection {
 
 /// Splits what was read into packets; keeps the start of one in `buffer`, in no more memory
 /// than a packet may need. After an error `buffer` holds all that could not be split.
-fn split(buffer: &mut Vec<u8>, read: &[u8], received: u64, peer: SocketAddr) -> Read {
+fn split(buffer: &mut Vec<u8>, read: &[u8], received: u64, peer: SocketAddr) -> Split {
     let mut batch = PacketBatch::default();
     let is_carried = !buffer.is_empty();
     if is_carried {

@@ -138,3 +138,35 @@ fn what_a_connection_holds_when_its_worker_is_gone_is_counted() {
     let counted = "heplake_packets_lost_total{reason=\"worker_stopped\"} 2";
     assert!(rendered.contains(counted), "{rendered}");
 }
+
+#[tokio::test]
+async fn all_that_was_sent_before_is_read_however_slow_a_worker_is() {
+    let sent = 4000;
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = TcpListener::bind(loopback, 4, PATIENCE).await.unwrap();
+    let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+    let (work, mut taken) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(listener.run(vec![work], stop.clone()));
+    {
+        use tokio::io::AsyncWriteExt;
+        let all = packet(&[7; 1000]).repeat(sent);
+        // In the kernels, as far as they take it.
+        let written = tokio::time::timeout(PATIENCE, stream.write_all(&all));
+        let taking = async {
+            let mut packets = 0;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stop.cancel();
+            while let Some(Work::Packets(batch)) = taken.recv().await {
+                // Longer in all than a connection is waited for.
+                tokio::time::sleep(Duration::from_millis(40)).await;
+                packets += batch.len();
+            }
+            packets
+        };
+        let (written, packets) = tokio::join!(written, taking);
+        written.unwrap().unwrap();
+        assert_eq!(packets, sent);
+    }
+    running.await.unwrap();
+}

@@ -175,7 +175,7 @@ impl DataFileWriter {
         let is_full = self.group_rows + rows.len() > ROW_GROUP_ROWS_MAX
             || self.group_bytes() >= ROW_GROUP_BYTES_MAX;
         let written = match is_full {
-            true => self.end_group().and_then(|()| self.encode(rows)),
+            true => self.end_group(|| {}).and_then(|()| self.encode(rows)),
             false => self.encode(rows),
         };
         written.map_err(|source| failed(&self.table, source))
@@ -198,7 +198,8 @@ impl DataFileWriter {
     }
 
     /// Ends the row group, if it has any row.
-    fn end_group(&mut self) -> Result<(), ParquetError> {
+    /// Ends a row group; does what else is to be done after each column.
+    fn end_group(&mut self, mut meanwhile: impl FnMut()) -> Result<(), ParquetError> {
         if self.group_rows == 0 {
             return Ok(());
         }
@@ -208,6 +209,7 @@ impl DataFileWriter {
             column.close(&mut self.codec, |pages, close| {
                 group.append_column(pages, close)
             })?;
+            meanwhile();
         }
         group.close()?;
         self.file = Some(file);
@@ -227,7 +229,8 @@ impl DataFileWriter {
         }
     }
 
-    /// Ends the file, says in it who made it, and begins the next.
+    /// Ends the file, says in it who made it, and begins the next. That may take as long as a
+    /// dozen batches: `meanwhile` is called now and then.
     ///
     /// # Errors
     /// Only a fault of this program.
@@ -236,13 +239,18 @@ impl DataFileWriter {
         edge: &EdgeName,
         sequence: Sequence,
         components: &[ComponentDigest],
+        meanwhile: impl FnMut(),
     ) -> Result<SealedFile, DataFileError> {
-        self.end_file(says(edge, sequence, components))
+        self.end_file(says(edge, sequence, components), meanwhile)
             .map_err(|source| failed(&self.table, source))
     }
 
-    fn end_file(&mut self, says: Says) -> Result<SealedFile, ParquetError> {
-        self.end_group()?;
+    fn end_file(
+        &mut self,
+        says: Says,
+        meanwhile: impl FnMut(),
+    ) -> Result<SealedFile, ParquetError> {
+        self.end_group(meanwhile)?;
         let file = self.take_file()?;
         Ok(SealedFile {
             bytes: self.spare.lend(finish(file, says)?),
@@ -256,7 +264,7 @@ impl DataFileWriter {
     /// # Errors
     /// Only a fault of this program.
     pub(crate) fn end(mut self) -> Result<EndedFile, DataFileError> {
-        let file = self.end_group().and_then(|()| self.take_file());
+        let file = self.end_group(|| {}).and_then(|()| self.take_file());
         Ok(EndedFile {
             file: file.map_err(|source| failed(&self.table, source))?,
             table: self.table,

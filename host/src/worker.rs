@@ -294,7 +294,10 @@ impl Worker {
     /// Only a fault of this program.
     pub fn seal(&mut self, sequence: Sequence) -> Result<SealedWork, WorkerError> {
         Ok(SealedWork {
-            files: self.files.seal(sequence)?,
+            // Whoever rolls back waits for no more than a column.
+            files: self
+                .files
+                .seal(sequence, || self.exchange.meet(&mut self.pipeline))?,
             packets: std::mem::take(&mut self.packets),
         })
     }

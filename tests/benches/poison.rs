@@ -157,7 +157,7 @@ impl Side {
         for (table, mut file) in files {
             let count = rows.entry(table.to_string()).or_default();
             *count += file.record_count();
-            file.seal(&edge, Sequence::FIRST, &[])?;
+            file.seal(&edge, Sequence::FIRST, &[], || {})?;
         }
         nanos += started.elapsed().as_nanos();
         self.nanos.push(nanos);

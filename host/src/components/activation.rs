@@ -67,6 +67,9 @@ pub struct Activated {
     pub pauses_us: Vec<f64>,
     /// Time from the order until all workers had it, ms.
     pub elapsed_ms: f64,
+    /// Time from the order until it was written down too, ms: beside the data files of a commit
+    /// a disk may take its time.
+    pub written_ms: f64,
     /// What was found, if it was tried for this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
@@ -216,6 +219,7 @@ impl Control {
                 return Err(error);
             }
         };
+        activated.elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
         let serving = self.serving_digests();
         let written = self.store().change(|state| {
             state.follow(named.iter().map(|(name, _)| name), &serving);
@@ -240,7 +244,7 @@ impl Control {
             pipelines: before,
         });
         activated.prepared_ms = prepared_ms;
-        activated.elapsed_ms = started.elapsed().as_secs_f64() * 1000.0;
+        activated.written_ms = started.elapsed().as_secs_f64() * 1000.0;
 
         let reason = report.objections.join("; ");
         let forced = !report.objections.is_empty();

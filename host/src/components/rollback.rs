@@ -172,6 +172,7 @@ impl Control {
             state.follow(before.keys(), &serving);
             state.undo(name, &before, failed_name);
         });
+        activated.written_ms = started.elapsed().as_secs_f64() * 1000.0;
         *lock(&self.serving) = set.clone();
         self.forget_told(&active, before.keys());
         // Whoever goes back needs it now: a full disk is no reason to go on with what is bad.

@@ -75,7 +75,10 @@ fn file(columns: &[Vec<Value>], compression: Compression, group: usize) -> Bytes
     let mut writer = DataFileWriter::new(&table(), compression).unwrap();
     write(&mut writer, columns, group);
     let edge = "here".parse().unwrap();
-    writer.seal(&edge, Sequence::FIRST, &[]).unwrap().bytes
+    writer
+        .seal(&edge, Sequence::FIRST, &[], || {})
+        .unwrap()
+        .bytes
 }
 
 fn write(writer: &mut DataFileWriter, columns: &[Vec<Value>], group: usize) {
@@ -85,7 +88,7 @@ fn write(writer: &mut DataFileWriter, columns: &[Vec<Value>], group: usize) {
         for from in (from..until).step_by(BATCH) {
             write_batch(writer, columns, from..until.min(from + BATCH));
         }
-        writer.end_group().unwrap();
+        writer.end_group(|| {}).unwrap();
     }
 }
 
@@ -257,7 +260,7 @@ fn a_writer_writes_the_next_file_as_it_wrote_the_first() {
     let mut files = Vec::new();
     for of in 0..3 {
         write(&mut writer, &columns, 2_000);
-        let sealed = writer.seal(&edge, Sequence::FIRST, &[]).unwrap();
+        let sealed = writer.seal(&edge, Sequence::FIRST, &[], || {}).unwrap();
         assert_eq!(sealed.record_count, 3_000);
         assert_eq!(writer.record_count(), 0);
         hold(&columns, sealed.bytes.clone(), 2_000);

@@ -172,7 +172,12 @@ impl Files {
         Ok(())
     }
 
-    pub(super) fn seal(&mut self, sequence: Sequence) -> Result<Vec<WorkedFile>, WorkerError> {
+    /// Ends all files, and does now and then what else is to be done.
+    pub(super) fn seal(
+        &mut self,
+        sequence: Sequence,
+        mut meanwhile: impl FnMut(),
+    ) -> Result<Vec<WorkedFile>, WorkerError> {
         self.forget_empty();
         self.closed_early = 0;
         let mut files = Vec::new();
@@ -183,6 +188,7 @@ impl Files {
                 sealed: full.file.seal(&self.edge, sequence, &full.made_by)?,
                 made_by: full.made_by,
             });
+            meanwhile();
         }
         for ((_, date), file) in &mut self.open {
             file.last_made_by = Arc::new([]);
@@ -191,9 +197,12 @@ impl Files {
             files.push(WorkedFile {
                 table: file.writer.table().clone(),
                 date: *date,
-                sealed: file.writer.seal(&self.edge, sequence, &made_by)?,
+                sealed: file
+                    .writer
+                    .seal(&self.edge, sequence, &made_by, &mut meanwhile)?,
                 made_by,
             });
+            meanwhile();
         }
         // From here on it is the committer who has them, footers and all.
         let sealed = files.iter().map(|file| file.sealed.bytes.len() as u64);

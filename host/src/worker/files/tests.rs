@@ -132,7 +132,7 @@ fn times_of_any_number_of_days_open_a_bounded_number_of_files_and_no_row_is_lost
             // Those of the day of arrival come on top: one for each table.
             assert!(files.full.len() <= CLOSED_EARLY_MAX);
             assert!(files.open.len() <= OPEN_FILES_MAX + tables);
-            let sealed = files.seal(Sequence(sequence)).unwrap();
+            let sealed = files.seal(Sequence(sequence), || {}).unwrap();
             let rows: u64 = sealed.iter().map(|file| file.sealed.record_count).sum();
             assert_eq!(rows, packets.len() as u64, "{days} days, {tables} tables");
             let late = sealed
@@ -164,7 +164,7 @@ fn what_files_hold_is_in_the_backlog_until_it_is_stored_or_lost() {
             assert_eq!(waiting.rows, 1000);
             // A UUID and a time at least.
             assert!(waiting.bytes > 1000 * 24, "{waiting:?}");
-            let sealed = files.seal(Sequence(sequence)).unwrap();
+            let sealed = files.seal(Sequence(sequence), || {}).unwrap();
             let bytes = sealed.iter().map(|file| file.sealed.bytes.len() as u64);
             let stored = Amount {
                 rows: 1000,

@@ -95,28 +95,35 @@ fn process(
     stop: &AtomicBool,
 ) -> Result<Vec<Seen>, Failure> {
     let (mut seen, mut since) = (Vec::new(), usize::MAX);
+    let mut seals_ms = Vec::new();
     let exchange = worker.exchange().clone();
+    let mut taken = exchange.taken();
     let mut sequence = Sequence::FIRST;
     for (batch, packets) in batches.iter().enumerate().cycle() {
         if stop.load(Ordering::Relaxed) {
             break;
         }
-        let (packets, taken) = (packets.clone(), exchange.taken());
+        let packets = packets.clone();
         let (ran, begun) = (processor_us()?, Instant::now());
         worker.process(packets)?;
         let wall_us = begun.elapsed().as_secs_f64() * 1_000_000.0;
         let ran_us = processor_us()? - ran;
-        since = match exchange.taken() == taken {
+        // It may have been taken while files were sealed.
+        let taken_before = std::mem::replace(&mut taken, exchange.taken());
+        since = match taken == taken_before {
             true => since.saturating_add(1),
             false => 0,
         };
         let time = Time { wall_us, ran_us };
         seen.push(Seen { batch, since, time });
         if seen.len().is_multiple_of(SEAL_EVERY) {
+            let begun = Instant::now();
             worker.seal(sequence)?;
+            seals_ms.push(begun.elapsed().as_secs_f64() * 1000.0);
             sequence = sequence.next();
         }
     }
+    print_percentiles("files sealed, ms", &mut seals_ms);
     Ok(seen)
 }
 

@@ -114,7 +114,11 @@ fn settings(directory: &Path, workers: usize) -> Result<EdgeSettings, Failed> {
         compression: Compression::Snappy,
         store_keep_alives: false,
         components: BTreeMap::new(),
-        component_settings: ComponentSettings::in_directory(&directory.join("components")),
+        component_settings: ComponentSettings {
+            // However long a disk holds the worker up, a canary sees packets.
+            canary_time: Duration::from_secs(60),
+            ..ComponentSettings::in_directory(&directory.join("components"))
+        },
         deadline: Duration::from_secs(1),
         memory_bytes_max: 64 << 20,
     })

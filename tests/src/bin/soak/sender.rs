@@ -65,15 +65,15 @@ impl Sender {
     }
 }
 
-/// Writes of made-up traffic. One message of each would trap the parser that a canary takes
-/// back; to the shipped one it is a message of another method.
+/// Writes of made-up traffic. A message of each at least would trap the parser that a canary
+/// takes back, which sees two writes' worth of packets; to the shipped one it is a message of another method.
 pub(crate) fn writes(seed: u64, messages: usize, write: usize) -> Vec<PacketBatch> {
     let mut traffic = Traffic::new(seed, now_us());
     let mut random = fastrand::Rng::with_seed(seed);
     (0..messages / write)
         .map(|_| {
             let mut batch = traffic.batch(write);
-            poison(&mut batch, write as u32, &mut random);
+            while poison(&mut batch, write as u32, &mut random) == 0 {}
             batch
         })
         .collect()

@@ -87,6 +87,7 @@ pub(crate) struct Turns<'a> {
     took_ms: Vec<f64>,
     prepared_ms: Vec<f64>,
     canary_ms: Vec<f64>,
+    written_ms: Vec<f64>,
     /// Those for which no report was there that held.
     tried_ms: Vec<f64>,
     rollbacks_ms: Vec<f64>,
@@ -109,6 +110,7 @@ impl<'a> Turns<'a> {
             took_ms: Vec::new(),
             prepared_ms: Vec::new(),
             canary_ms: Vec::new(),
+            written_ms: Vec::new(),
             tried_ms: Vec::new(),
             rollbacks_ms: Vec::new(),
         })
@@ -136,6 +138,7 @@ impl<'a> Turns<'a> {
                 self.took_ms.push(activated.elapsed_ms);
                 self.prepared_ms.push(activated.prepared_ms);
                 self.canary_ms.push(activated.canary_ms);
+                self.written_ms.push(activated.written_ms);
             }
         }
         self.note(&activated);
@@ -147,6 +150,7 @@ impl<'a> Turns<'a> {
         print_percentiles("activation from machine code, ms", &mut self.took_ms);
         print_percentiles("  of it before any worker had it", &mut self.prepared_ms);
         print_percentiles("  of it with the canary", &mut self.canary_ms);
+        print_percentiles("  until it was written down too", &mut self.written_ms);
         print_percentiles("the same, tried for the first time, ms", &mut self.tried_ms);
         print_percentiles("rollback, ms", &mut self.rollbacks_ms);
     }

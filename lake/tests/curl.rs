@@ -33,6 +33,11 @@ impl Drop for Service {
 
 impl Service {
     fn start(directory: &Path) -> Self {
+        Self::start_with(directory, "")
+    }
+
+    /// One with more in its configuration.
+    fn start_with(directory: &Path, more: &str) -> Self {
         let free = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         // All held until all are chosen, so that they differ.
         let held = [free(), free(), free()];
@@ -43,7 +48,7 @@ impl Service {
         let text = format!(
             "data_dir = {data_dir}\n[ducklake]\nflush_interval = \"200ms\"\n[http]\nport = {http}\n\
              [control]\nport = {control}\n[ingest.udp]\nhost = \"127.0.0.1\"\nport = {hep}\n\
-             [ingest.tcp]\nenable = false\n"
+             [ingest.tcp]\nenable = false\n{more}"
         );
         fs::write(&configuration, text).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_heplake"))
@@ -78,6 +83,14 @@ impl Service {
                 .then_some(rows)
         })
     }
+}
+
+fn has_curl() -> bool {
+    let has_curl = Command::new("curl").arg("--version").output().is_ok();
+    if !has_curl {
+        eprintln!("skipped: there is no curl on this machine");
+    }
+    has_curl
 }
 
 /// What `curl` prints, as JSON; none while there is no answer.
@@ -131,8 +144,7 @@ fn graphite() -> PathBuf {
 
 #[test]
 fn a_corrected_parser_is_staged_activated_seen_in_the_rows_and_rolled_back_by_curl() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        eprintln!("skipped: there is no curl on this machine");
+    if !has_curl() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
@@ -258,4 +270,38 @@ fn a_corrected_parser_is_staged_activated_seen_in_the_rows_and_rolled_back_by_cu
     let wasm = "Content-Type: application/wasm";
     let rubbish = curl(&["-d", "rubbish", "-H", wasm, &service.components("")]).unwrap();
     assert_eq!(rubbish["error"]["code"], "refused", "{rubbish}");
+}
+
+#[test]
+fn activations_that_wait_leave_room_for_the_rollback_that_ends_them() {
+    if !has_curl() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let more = "[components]\ncanary_time = \"1h\"\n";
+    let service = Service::start_with(directory.path(), more);
+    let upload = format!("@{}", graphite().display());
+    let staged = wait_for("the control address", || {
+        let wasm = "Content-Type: application/wasm";
+        let url = service.components("");
+        curl(&["--data-binary", &upload, "-H", wasm, &url])
+    });
+    let digest = staged["digest"].as_str().unwrap();
+    let order = |path: &str| {
+        let json = "Content-Type: application/json";
+        let url = service.components(path);
+        // Who does not wait for the answer has given the order nevertheless.
+        curl(&["--max-time", "1", "-H", json, "-d", "{}", &url])
+    };
+    wait_for("no more of them are taken", || {
+        let answer = order(&format!("/{digest}/activate"))?;
+        assert_eq!(answer["error"]["code"], "busy", "{answer}");
+        Some(answer)
+    });
+    let back = wait_for("the canary is ended", || {
+        let answer = order("/graphite/rollback")?;
+        // Before a canary has it there is nothing to go back from.
+        answer.get("changed").cloned()
+    });
+    assert_eq!(back, serde_json::json!([["graphite", null]]));
 }

@@ -82,7 +82,7 @@ impl Canary {
             if is_enough || started.elapsed() >= settings.canary_time {
                 return Ok((batches, packets));
             }
-            if control.stopping.load(Ordering::Acquire) {
+            if control.is_stopping() {
                 return Err(ControlError::Stopping);
             }
             if control.urgent.load(Ordering::Acquire) > 0 {

@@ -11,7 +11,7 @@ use super::{
     Slot, Version,
     activation::Changing,
     corpus::Corpus,
-    state::State,
+    state::{State, TableMisfit},
     store::ComponentStore,
     tried::Tried,
     validation::Validation,
@@ -133,6 +133,15 @@ pub enum ControlError {
     Stopping,
 }
 
+impl From<TableMisfit> for ControlError {
+    fn from(misfit: TableMisfit) -> Self {
+        Self::Impeded(Box::new(Report {
+            impediments: vec![misfit.to_string()],
+            ..Report::default()
+        }))
+    }
+}
+
 /// What is staged.
 #[derive(Clone, Debug, Default)]
 pub struct Stage {
@@ -175,7 +184,7 @@ pub struct Control {
     pub(super) interrupted: Mutex<BTreeMap<String, u64>>,
     /// How many wait for `changing` and for no canary.
     pub(super) urgent: AtomicUsize,
-    pub(super) stopping: AtomicBool,
+    stopping: AtomicBool,
     /// Digests that serve and were cut off, and when to try to go back from them again: never
     /// where there is nothing to go back to.
     pub(super) told: Mutex<BTreeMap<String, Option<Instant>>>,

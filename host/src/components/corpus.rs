@@ -101,6 +101,20 @@ mod tests {
     use crate::batch::BATCH_PACKETS_MAX;
 
     #[test]
+    fn nothing_that_was_refused_is_in_what_pipelines_are_warmed_up_with() {
+        let (live, refused) = (LiveSamples::new(1), b"refused".as_slice());
+        let mut batch = PacketBatch::default();
+        batch.push(refused, 1, ([127, 0, 0, 1], 9060).into());
+        live.refused(&batch, refused, 0..1);
+        let has_it = |corpus: &Corpus| {
+            let mut batches = corpus.batches().iter();
+            batches.any(|batch| (0..batch.len()).any(|place| batch.packet(place) == refused))
+        };
+        assert!(has_it(&Corpus::new(&live, 1)));
+        assert!(!has_it(&Corpus::of_what_was_taken(&live, 1)));
+    }
+
+    #[test]
     fn a_full_batch_is_made_of_however_few_packets() {
         let sample = |bytes: &[u8]| Sample {
             bytes: bytes.to_vec(),

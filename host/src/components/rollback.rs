@@ -1,7 +1,7 @@
 //! The way back: to what served before, by order or since a component was cut off.
 
 use super::{
-    ComponentSet, Event, Report, Version,
+    ComponentSet, Event, Version,
     activation::{Activated, Changing, pause_us},
     control::{Control, ControlError, DIGEST_START_MIN, lock, tell_serves},
     state::State,
@@ -148,13 +148,7 @@ impl Control {
         };
         // It may be put together as it never served before.
         let tables = self.tables(&set, &pipelines)?;
-        let new_columns = self.store().state().new_columns(tables.iter());
-        if let Err(error) = new_columns {
-            return Err(ControlError::Impeded(Box::new(Report {
-                impediments: vec![error.to_string()],
-                ..Report::default()
-            })));
-        }
+        self.store().state().new_columns(tables.iter())?;
         let remember = |state: &mut State| state.remember(tables.iter());
         // If it cannot be written down, that is said below, where all of it is.
         let _ = self.store().change_anyway(remember);

@@ -2,7 +2,7 @@
 //! left of it that can be loaded.
 
 use super::{
-    ComponentSet, ComponentsError, Entry, Event, Report, Version,
+    ComponentSet, ComponentsError, Entry, Event, Version,
     control::{Control, ControlError, digest_of},
     entry::SHIPPED_BY,
 };
@@ -155,13 +155,8 @@ impl Control {
     /// a router that could not be loaded, a parser writes others than it did.
     fn check_fits(&self, set: &ComponentSet) -> Result<(), ControlError> {
         let pipeline = set.pipeline(&self.options, 0)?;
-        let new_columns = self.store().state().new_columns(pipeline.tables());
-        new_columns.map(drop).map_err(|error| {
-            ControlError::Impeded(Box::new(Report {
-                impediments: vec![error.to_string()],
-                ..Report::default()
-            }))
-        })
+        self.store().state().new_columns(pipeline.tables())?;
+        Ok(())
     }
 
     fn load_failed(&self, name: &str, digest: &str, error: &ControlError) {

@@ -1,6 +1,7 @@
 //! The committer: all workers' files of a flush, written and made to count together.
 
 use crate::{
+    health::{Code, cause},
     store::{Store, StoreError},
     worker::{Amount, Backlog, SealedWork, Work},
 };
@@ -221,7 +222,10 @@ impl Committer {
         let mut failing = false;
         loop {
             match self.store.put(path.clone(), bytes.clone()).await {
-                Ok(()) if failing => return tracing::info!(path, "the store takes files again"),
+                Ok(()) if failing => {
+                    self.backlog.health().settle(Code::StoreUnwritable);
+                    return tracing::info!(path, "the store takes files again");
+                }
                 Ok(()) => return,
                 Err(error) => {
                     metrics::counter!("heplake_store_errors_total").increment(1);
@@ -229,6 +233,9 @@ impl Committer {
                         tracing::error!(%error, "rows wait in memory until the store takes them");
                     }
                     failing = true;
+                    let rows = self.backlog.waiting().rows;
+                    let text = format!("{rows} rows wait in memory: {}", cause(&error));
+                    self.backlog.health().raise(Code::StoreUnwritable, text);
                 }
             }
             tokio::time::sleep(RETRY_AFTER).await;

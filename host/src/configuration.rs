@@ -13,7 +13,12 @@
 mod components;
 mod document;
 mod edge;
+mod json;
+mod listeners;
+mod log_level;
+mod places;
 mod print;
+mod service_links;
 mod setting;
 pub mod settings;
 #[cfg(test)]
@@ -21,13 +26,13 @@ mod tests;
 
 pub use components::{ComponentSettings, ControlSettings, Thresholds};
 pub use edge::{EdgeSettings, http_address};
-pub use setting::{AnySetting, Compression, LogFormat, Setting};
+pub use setting::{AnySetting, Compression, LogFormat, RESERVED_IN_SQL, Setting};
 
 use document::Entry;
 use serde_json::Value;
 use setting::VARIABLE_PREFIX;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -38,6 +43,10 @@ pub const CONFIG_VARIABLE: &str = "HEPLAKE_CONFIG";
 /// Largest file that is read, in bytes: a thousand times a document that sets everything.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
+/// What is expected of a path in a variable.
+const FROM_THE_ROOT: &str =
+    "a path from the root: there is no file that a relative one could start at";
+
 /// How alike an unknown key and a known one must be to be suggested, from 0 to 1.
 const LIKENESS_MIN: f64 = 0.6;
 
@@ -45,6 +54,8 @@ const LIKENESS_MIN: f64 = 0.6;
 #[derive(Clone, Debug)]
 pub struct Configuration {
     written: BTreeMap<&'static str, Written>,
+    /// Variables that tell of a service, and set nothing.
+    links: Vec<String>,
     machine: Machine,
 }
 
@@ -52,6 +63,8 @@ pub struct Configuration {
 struct Written {
     value: Value,
     origin: Origin,
+    /// A relative path as it was written; the value is what it means.
+    relative: Option<String>,
 }
 
 /// Where a value was written.
@@ -113,6 +126,21 @@ pub enum ConfigurationError {
         "ingest.udp.enable and ingest.tcp.enable are both false, so that nothing could be received: enable one"
     )]
     NoListener,
+    /// Two listeners cannot have one port.
+    #[error(
+        "{one}.port and {other}.port are both {port}, at addresses that overlap: give one of them another port"
+    )]
+    SamePort {
+        /// The section of one.
+        one: &'static str,
+        /// The section of the other.
+        other: &'static str,
+        /// The port.
+        port: u16,
+    },
+    /// Settings that do not go together.
+    #[error("{0}")]
+    Contradiction(&'static str),
     /// Strangers could change how packets are read.
     #[error(
         "control.host is {0}, which others can reach: set control.token_file to a file with a token, or control.host to 127.0.0.1"
@@ -212,33 +240,47 @@ impl Configuration {
     ) -> Result<Self, ConfigurationError> {
         let (mut written, mut problems) = (BTreeMap::new(), Vec::new());
         for entry in entries {
-            if let Err(problem) = accept(entry, &mut written) {
+            if let Err(problem) = accept(entry, &machine, &mut written) {
                 problems.push(problem);
             }
         }
-        let variables: BTreeSet<_> = variables
+        let variables: BTreeMap<_, _> = variables
             .into_iter()
             .filter(|(name, _)| name.starts_with(VARIABLE_PREFIX) && name != CONFIG_VARIABLE)
             .collect();
+        let links = service_links::service_links(&variables);
         let mut overrides = BTreeMap::new();
         for (name, text) in variables {
+            if links.contains(&name) {
+                continue;
+            }
             if let Err(problem) = accept_variable(name, &text, &mut overrides) {
                 problems.push(problem);
             }
         }
         written.extend(overrides);
         if problems.is_empty() {
-            Ok(Self { written, machine })
+            Ok(Self {
+                written,
+                links: links.into_iter().collect(),
+                machine,
+            })
         } else {
             Err(ConfigurationError::Problems(problems))
         }
+    }
+
+    /// Variables with Heplake's prefix that Kubernetes or Docker set for a service, and that are no settings.
+    #[must_use]
+    pub fn service_links(&self) -> &[String] {
+        &self.links
     }
 
     /// What a setting means: as written, else by default.
     ///
     /// # Errors
     /// Says why its default cannot be on this machine.
-    pub fn get<T>(&self, setting: &Setting<T>) -> Result<T, ConfigurationError> {
+    pub fn get<T: 'static>(&self, setting: &Setting<T>) -> Result<T, ConfigurationError> {
         let value = self.value(setting);
         (setting.read)(&value).map_err(|expected| {
             ConfigurationError::Problems(vec![match self.origin(setting) {
@@ -283,8 +325,13 @@ impl Configuration {
         if let Some(written) = self.written.get(setting.key()) {
             return written.value.clone();
         }
+        setting.interpret(&self.default_here(setting))
+    }
+
+    /// A default with what it depends on put in.
+    fn default_here(&self, setting: &dyn AnySetting) -> String {
         let default = setting.default();
-        let text = match default
+        match default
             .split_once('{')
             .and_then(|(_, rest)| rest.split_once('}'))
         {
@@ -292,8 +339,7 @@ impl Configuration {
                 default.replace(&format!("{{{fact}}}"), &self.fact(fact))
             }
             _ => default.into(),
-        };
-        setting.interpret(&text)
+        }
     }
 
     /// What stands in a default for what is not known when it is written.
@@ -309,6 +355,10 @@ impl Configuration {
             "half_the_processors" => half.to_string(),
             _ => String::new(),
         }
+    }
+
+    fn relative(&self, setting: &dyn AnySetting) -> Option<&str> {
+        self.written.get(setting.key())?.relative.as_deref()
     }
 
     fn origin(&self, setting: &dyn AnySetting) -> Option<&Origin> {
@@ -357,7 +407,11 @@ fn edge_name_of(host_name: &str) -> String {
     }
 }
 
-fn accept(entry: Entry, written: &mut BTreeMap<&'static str, Written>) -> Result<(), Problem> {
+fn accept(
+    entry: Entry,
+    machine: &Machine,
+    written: &mut BTreeMap<&'static str, Written>,
+) -> Result<(), Problem> {
     let Entry { key, value, origin } = entry;
     let Some(setting) = find(&key) else {
         let known = settings::ALL
@@ -378,7 +432,27 @@ fn accept(entry: Entry, written: &mut BTreeMap<&'static str, Written>) -> Result
             expected,
         });
     }
-    insert(setting, key, Written { value, origin }, written)
+    let relative = relative_path(setting, &value);
+    let value = match (&relative, &origin) {
+        (Some(relative), Origin::File { path, .. }) => {
+            let file = machine.directory.join(path);
+            let directory = file.parent().unwrap_or(&machine.directory);
+            Value::String(directory.join(relative).to_string_lossy().into_owned())
+        }
+        _ => value,
+    };
+    let new = Written {
+        value,
+        origin,
+        relative,
+    };
+    insert(setting, key, new, written)
+}
+
+/// The path that is written, if it is one that does not start at the root.
+fn relative_path(setting: &dyn AnySetting, value: &Value) -> Option<String> {
+    let path = value.as_str().filter(|path| !path.is_empty())?;
+    (setting.is_path() && Path::new(path).is_relative()).then(|| path.to_owned())
 }
 
 fn accept_variable(
@@ -400,7 +474,13 @@ fn accept_variable(
     };
     let value = setting.interpret(text);
     let origin = Origin::Variable(variable.clone());
-    if let Err(expected) = setting.check(&value) {
+    let checked = setting.check(&value).and_then(|()| {
+        let is_relative = relative_path(*setting, &value).is_some();
+        (!is_relative)
+            .then_some(())
+            .ok_or_else(|| FROM_THE_ROOT.into())
+    });
+    if let Err(expected) = checked {
         return Err(Problem::WrongValue {
             origin,
             key: setting.key().into(),
@@ -408,7 +488,12 @@ fn accept_variable(
             expected,
         });
     }
-    insert(*setting, variable, Written { value, origin }, written)
+    let new = Written {
+        value,
+        origin,
+        relative: None,
+    };
+    insert(*setting, variable, new, written)
 }
 
 fn insert(

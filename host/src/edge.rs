@@ -11,9 +11,10 @@ use crate::{
     commit::{CommitFailed, Committed, Committer, now_us},
     components::{Control, ControlError, WorkerLink, watch},
     configuration::EdgeSettings,
+    health::{Code, Health},
     listener::{ListenError, TcpListener, UdpListener},
     store::{Store, StoreError},
-    worker::{Amount, Backlog, Worker},
+    worker::{Amount, Backlog, Work, Worker},
 };
 use std::{
     net::SocketAddr,
@@ -72,6 +73,9 @@ pub struct Edge {
     tcp: Option<JoinHandle<()>>,
     committing: JoinHandle<Committer>,
     control: Arc<Control>,
+    health: Arc<Health>,
+    backlog: Arc<Backlog>,
+    queues: Vec<mpsc::WeakSender<Work>>,
     watching: JoinHandle<()>,
     workers: Vec<thread::JoinHandle<()>>,
 }
@@ -90,10 +94,12 @@ impl Edge {
             rows: settings.batch_size as u64,
             bytes: settings.batch_bytes,
         };
-        let backlog = Backlog::new(Amount {
+        let health = Health::new();
+        let backlog_max = Amount {
             rows: commit_at.rows * BACKLOG_BATCHES_MAX,
             bytes: commit_at.bytes * BACKLOG_BATCHES_MAX,
-        });
+        };
+        let backlog = Backlog::reporting(backlog_max, health.clone());
         let worker_stopped = CancellationToken::new();
         let batches_max = settings
             .queue_size
@@ -114,15 +120,17 @@ impl Edge {
                 tally: worker.tally().clone(),
             });
             let thread = thread::Builder::new().name(format!("worker-{index}"));
-            let stopped = worker_stopped.clone();
+            let (stopped, told) = (worker_stopped.clone(), health.clone());
             workers.push(thread.spawn(move || {
                 if !worker.work(receiver) {
+                    told.raise(Code::WorkerStopped, "the log says why");
                     stopped.cancel();
                 }
             })?);
             senders.push(sender);
         }
 
+        let queues = links.iter().map(|link| link.work.clone()).collect();
         control.attach(links);
         let mut committer = Committer::open(
             store,
@@ -133,13 +141,17 @@ impl Edge {
         .await?;
         let stop_receivers = Arc::new(AtomicBool::new(false));
         let mut receivers = Vec::new();
-        let mut udp_address = None;
-        for (index, sender) in senders.iter().enumerate() {
-            let Some(address) = udp_address.or(settings.udp) else {
-                break;
-            };
-            let listener = UdpListener::bind(address, settings.udp_receive_buffer_bytes)?;
-            udp_address = Some(listener.address());
+        let mut udp_listeners = Vec::new();
+        if let Some(address) = settings.udp {
+            let first = UdpListener::bind(address, settings.udp_receive_buffer_bytes)?;
+            for _ in 1..senders.len() {
+                udp_listeners.push(first.another()?);
+            }
+            udp_listeners.push(first);
+        }
+        let udp_address = udp_listeners.first().map(UdpListener::address);
+        for (index, (listener, sender)) in udp_listeners.into_iter().zip(&senders).enumerate() {
+            let listener = listener.reporting(health.clone());
             let (sender, stop) = (sender.clone(), stop_receivers.clone());
             let thread = thread::Builder::new().name(format!("udp-{index}"));
             receivers.push(thread.spawn(move || listener.run(&sender, &stop))?);
@@ -148,14 +160,16 @@ impl Edge {
         let (mut tcp, mut tcp_address) = (None, None);
         if let Some(address) = settings.tcp {
             let (connections, idle) = (settings.tcp_connections_max, settings.tcp_idle_timeout);
-            let listener = TcpListener::bind(address, connections, idle).await?;
+            let listener = TcpListener::bind(address, connections, idle)
+                .await?
+                .reporting(health.clone());
             tcp_address = Some(listener.address());
             tcp = Some(tokio::spawn(listener.run(senders, stop.clone())));
         }
         let flush = Flush {
             interval: settings.flush_interval,
             at: commit_at,
-            backlog,
+            backlog: backlog.clone(),
         };
         let stop_commits = CancellationToken::new();
         let stop_flush = stop_commits.clone();
@@ -163,9 +177,16 @@ impl Edge {
             flush.run(&mut committer, stop_flush).await;
             committer
         });
-        let watching = tokio::spawn(watch(control.clone(), stop.clone()));
+        let watching = tokio::spawn(watch(control.clone(), health.clone(), stop.clone()));
+        let cut_off = Arc::downgrade(&control);
+        health.probe(Code::ComponentCutOff, move || {
+            cut_off.upgrade()?.cut_off_now()
+        });
         Ok(Self {
             control,
+            health,
+            backlog,
+            queues,
             watching,
             udp_address,
             tcp_address,
@@ -184,6 +205,29 @@ impl Edge {
     #[must_use]
     pub fn control(&self) -> &Arc<Control> {
         &self.control
+    }
+
+    /// Where it reports how it is.
+    #[must_use]
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
+    }
+
+    /// Publishes how much waits for the workers, and for the store. It may outlive the edge.
+    pub fn queues(&self) -> impl Fn() + Send + Sync + 'static {
+        let (backlog, queues) = (self.backlog.clone(), self.queues.clone());
+        move || {
+            let Amount { rows, bytes } = backlog.waiting();
+            metrics::gauge!("heplake_rows_waiting").set(rows as f64);
+            metrics::gauge!("heplake_bytes_waiting").set(bytes as f64);
+            for (worker, queue) in queues.iter().enumerate() {
+                let waiting = queue
+                    .upgrade()
+                    .map_or(0, |queue| queue.max_capacity() - queue.capacity());
+                metrics::gauge!("heplake_worker_queue_batches", "worker" => worker.to_string())
+                    .set(waiting as f64);
+            }
+        }
     }
 
     /// Where HEP is received over UDP.
@@ -273,8 +317,6 @@ impl Flush {
                 () = stop.cancelled() => return,
             }
             let waiting = self.backlog.waiting();
-            metrics::gauge!("heplake_rows_waiting").set(waiting.rows as f64);
-            metrics::gauge!("heplake_bytes_waiting").set(waiting.bytes as f64);
             let due = last.elapsed() >= self.interval;
             if !due && !waiting.reaches(self.at) {
                 continue;

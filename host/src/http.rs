@@ -15,18 +15,22 @@ pub use control::{SIGNATURE_HEADER, WASM, control_routes, read_token};
 pub use error::ApiError;
 pub use guard::{HostGuard, has_content_type};
 
-use crate::{process::Failure, telemetry::Metrics};
+use crate::{
+    health::{Health, Status},
+    process::Failure,
+    telemetry::Metrics,
+};
 use axum::{
     Json, Router,
     http::{StatusCode, header},
     middleware,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::get,
 };
-use connection::{BoundedListener, ConnectionLimits, Idle};
+use connection::{Activity, BoundedListener, ConnectionLimits, Requests};
 use heplake_format::EdgeName;
-use serde_json::json;
-use std::{io, net::SocketAddr, time::Instant};
+use serde_json::{Value, json};
+use std::{io, net::SocketAddr, sync::Arc, time::Instant};
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -48,12 +52,14 @@ pub struct EdgeState {
     pub started: Instant,
     /// Its metrics.
     pub metrics: Metrics,
+    /// How it is.
+    pub health: Arc<Health>,
 }
 
 impl EdgeState {
     /// What `/health` says of an edge.
     #[must_use]
-    pub fn to_json(&self) -> serde_json::Value {
+    pub fn to_json(&self) -> Value {
         json!({
             "name": self.name.as_str(),
             "udp": self.udp,
@@ -67,12 +73,7 @@ impl EdgeState {
 pub fn edge_routes(state: EdgeState) -> Router {
     let metrics = state.metrics.clone();
     let health = move || async move {
-        Json(json!({
-            "status": "ok",
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime_s": state.started.elapsed().as_secs(),
-            "edge": state.to_json(),
-        }))
+        answer_health(&state.health, state.started, state.to_json(), Value::Null)
     };
     let not_found = || async {
         let text = "no such page; there are GET /health and GET /metrics\n";
@@ -82,6 +83,24 @@ pub fn edge_routes(state: EdgeState) -> Router {
         .route("/health", get(health))
         .route("/metrics", get(move || async move { render(&metrics) }))
         .fallback(not_found)
+}
+
+/// The answer of `GET /health`, of one half or of both; a half that is not in this process is null.
+pub fn answer_health(health: &Health, started: Instant, edge: Value, lake: Value) -> Response {
+    let report = health.report();
+    let status = match report.status {
+        Status::Ok | Status::Degraded => StatusCode::OK,
+        Status::Failing => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let body = json!({
+        "status": report.status,
+        "reasons": report.reasons,
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptime_s": started.elapsed().as_secs(),
+        "edge": edge,
+        "lake": lake,
+    });
+    (status, Json(body)).into_response()
 }
 
 /// The answer of `GET /metrics`.
@@ -130,10 +149,11 @@ async fn serve(
     limits: ConnectionLimits,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let routes = routes.layer(middleware::from_fn(connection::hold));
+    let hold = middleware::from_fn_with_state(Requests::new(limits), connection::hold);
+    let routes = routes.layer(hold);
     axum::serve(
         BoundedListener::new(listener, limits),
-        routes.into_make_service_with_connect_info::<Idle>(),
+        routes.into_make_service_with_connect_info::<Activity>(),
     )
     .with_graceful_shutdown(stop.cancelled_owned())
     .await

@@ -14,6 +14,9 @@ pub mod configuration;
 mod edge;
 mod listener;
 
+pub mod disk;
+pub mod health;
+
 mod batch;
 mod commit;
 mod log_limit;
@@ -35,6 +38,9 @@ pub mod process;
 pub mod service;
 pub mod signature;
 pub mod telemetry;
+
+#[cfg(test)]
+mod page;
 
 pub use batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, PacketBatch};
 pub use checked::{Checked, RowShape, Violation, check_routes};

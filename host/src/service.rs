@@ -1,8 +1,10 @@
 //! An edge as a service: from its configuration to the signal that ends it.
 
 use crate::{
-    Edge,
+    Committed, Edge,
     configuration::{Configuration, ControlSettings, EdgeSettings, http_address},
+    disk::watch_disk,
+    health::{Code, Half},
     http::{self, EdgeState},
     process::{Failure, StopSignals},
     telemetry::{self, Metrics},
@@ -19,35 +21,39 @@ pub async fn run_edge(configuration: &Configuration) -> Result<(), Failure> {
     let settings = EdgeSettings::resolve(configuration)?;
     let http = http_address(configuration)?;
     let control = ControlSettings::resolve(configuration)?;
-    let metrics = start_telemetry(configuration)?;
+    let metrics = start_telemetry(configuration, Half::Edge)?;
     let mut signals = catch_signals()?;
 
     let listener = http::bind(http, "http").await?;
-    let stop = CancellationToken::new();
+    let (stop, stop_http) = (CancellationToken::new(), CancellationToken::new());
     let (edge, state) = start_edge(settings, control, metrics, &stop).await?;
     let server = http::spawn(
         listener,
         http::edge_routes(state),
         "health and metrics",
-        &stop,
+        &stop_http,
     );
 
     let reason = until_stopped(&mut signals, Some(&edge)).await;
     tracing::info!(reason, "stopping: writing what was received");
     stop.cancel();
-    signals.drain(drain_edge(edge)).await??;
+    edge.health().raise(Code::Draining, reason);
+    let drained = signals.drain(drain_edge(edge)).await;
+    // Until here it could be asked how that goes.
+    stop_http.cancel();
     drop(server);
+    drained??;
     tracing::info!("stopped");
     Ok(())
 }
 
-/// Starts logging and metrics.
+/// Starts logging, and the metrics of a half or of both.
 ///
 /// # Errors
 /// They were started before, or the settings cannot be read.
-pub fn start_telemetry(configuration: &Configuration) -> Result<Metrics, Failure> {
+pub fn start_telemetry(configuration: &Configuration, half: Half) -> Result<Metrics, Failure> {
     telemetry::start_log(configuration)
-        .and_then(|()| Metrics::install())
+        .and_then(|()| Metrics::install(half))
         .map_err(|error| Failure::of("telemetry cannot start", &error))
 }
 
@@ -75,6 +81,9 @@ pub async fn start_edge(
     let edge = Edge::start(settings)
         .await
         .map_err(|error| Failure::of("the edge cannot start", &error))?;
+    metrics.measure_health(edge.health().clone());
+    metrics.measure(edge.queues());
+    watch_disk("ducklake.data_path", data_path.clone(), edge.health());
     let controlled = listener.as_ref().and_then(|l| l.local_addr().ok());
     if let Some(control) = control {
         let routes = http::control_routes(edge.control().clone(), &control)?;
@@ -84,6 +93,7 @@ pub async fn start_edge(
     let state = EdgeState {
         name,
         control: controlled,
+        health: edge.health().clone(),
         udp: edge.udp_address(),
         tcp: edge.tcp_address(),
         started: Instant::now(),
@@ -123,6 +133,11 @@ pub async fn drain_edge(edge: Edge) -> Result<(), Failure> {
         .drain()
         .await
         .map_err(|error| Failure::of("what was received could not all be written", &error))?;
-    tracing::info!(?drained, "edge drained");
+    let Committed {
+        packets,
+        rows,
+        files,
+    } = drained;
+    tracing::info!(packets, rows, files, "edge drained");
     Ok(())
 }

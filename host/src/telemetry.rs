@@ -1,17 +1,22 @@
 //! What the service says of itself: log lines on standard error, and metrics.
 
-use crate::configuration::{Configuration, ConfigurationError, LogFormat, settings};
-use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
-use std::{fmt, io::IsTerminal, time::Duration};
-use tokio::task::JoinHandle;
-use tracing_subscriber::{
-    filter::Targets, fmt::layer, layer::SubscriberExt, registry, util::SubscriberInitExt,
-};
+mod declared;
+mod own_process;
 
-/// Buckets of all durations, in seconds: from a batch in a sandbox to a query's deadline.
-const DURATION_BUCKETS_S: [f64; 14] = [
-    0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 10.0, 30.0,
-];
+use crate::{
+    configuration::{Configuration, ConfigurationError, LogFormat, settings},
+    health::{Code, Half, Health},
+};
+use declared::{Kind, METRICS};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use std::{
+    fmt,
+    io::IsTerminal,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::task::JoinHandle;
+use tracing_subscriber::{fmt::layer, layer::SubscriberExt, registry, util::SubscriberInitExt};
 
 /// How often what histograms collected is folded into their buckets: else a service that
 /// nobody scrapes would grow.
@@ -36,11 +41,7 @@ pub enum TelemetryError {
 /// # Errors
 /// The settings cannot be read, or logging was started before.
 pub fn start_log(configuration: &Configuration) -> Result<(), TelemetryError> {
-    // The setting was read as a filter when it was checked.
-    let filter: Targets = configuration
-        .get(&settings::LOG_LEVEL)?
-        .parse()
-        .unwrap_or_default();
+    let filter = configuration.get(&settings::LOG_LEVEL)?;
     let lines = layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
@@ -51,6 +52,14 @@ pub fn start_log(configuration: &Configuration) -> Result<(), TelemetryError> {
             .with(lines.json().flatten_event(true))
             .try_init()?,
     }
+    let links = configuration.service_links();
+    if !links.is_empty() {
+        let variables = links.join(" ");
+        tracing::info!(
+            variables,
+            "ignored, since they tell of a service (Kubernetes, docker --link) and set nothing"
+        );
+    }
     Ok(())
 }
 
@@ -58,21 +67,31 @@ pub fn start_log(configuration: &Configuration) -> Result<(), TelemetryError> {
 #[derive(Clone)]
 pub struct Metrics {
     handle: PrometheusHandle,
+    measured: Arc<Mutex<Vec<Measure>>>,
 }
+
+/// Publishes figures that are looked at when somebody asks.
+type Measure = Box<dyn Fn() + Send + Sync>;
 
 impl Metrics {
     /// Installs the recorder that all `metrics` macros of this process write to, and keeps
-    /// it tidy as long as the runtime runs. Once a process.
+    /// it tidy as long as the runtime runs. Once a process, which runs this half or both.
     ///
     /// # Errors
     /// Another recorder is installed.
-    pub fn install() -> Result<Self, TelemetryError> {
-        let handle = PrometheusBuilder::new()
-            .set_buckets(&DURATION_BUCKETS_S)?
-            .install_recorder()?;
-        let metrics = Self { handle };
+    pub fn install(half: Half) -> Result<Self, TelemetryError> {
+        let metrics = Self::of(builder()?.install_recorder()?);
+        begin(half);
+        metrics.measure(own_process::measure);
         let _upkeep: JoinHandle<()> = tokio::spawn(metrics.clone().upkeep());
         Ok(metrics)
+    }
+
+    fn of(handle: PrometheusHandle) -> Self {
+        Self {
+            handle,
+            measured: Arc::default(),
+        }
     }
 
     async fn upkeep(self) {
@@ -83,11 +102,58 @@ impl Metrics {
         }
     }
 
+    /// Has `measure` publish figures whenever the metrics are asked for. It must not block.
+    pub fn measure(&self, measure: impl Fn() + Send + Sync + 'static) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.push(Box::new(measure));
+    }
+
+    /// Publishes how a service is.
+    pub fn measure_health(&self, health: Arc<Health>) {
+        self.measure(move || {
+            let report = health.report();
+            metrics::gauge!("heplake_health_status").set(report.status.number());
+            for code in Code::ALL {
+                let is_given = f64::from(u8::from(report.has(*code)));
+                metrics::gauge!("heplake_health_reason", "code" => code.name()).set(is_given);
+            }
+        });
+    }
+
     /// The text that `GET /metrics` answers.
     #[must_use]
     pub fn render(&self) -> String {
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        for measure in &*measured {
+            measure();
+        }
+        drop(measured);
         self.handle.render()
     }
+}
+
+/// A recorder with the buckets of each histogram.
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    METRICS
+        .iter()
+        .try_fold(PrometheusBuilder::new(), |builder, metric| {
+            match metric.kind {
+                Kind::Histogram(buckets) => {
+                    builder.set_buckets_for_metric(Matcher::Full(metric.name.into()), buckets)
+                }
+                Kind::Counter | Kind::Gauge => Ok(builder),
+            }
+        })
+}
+
+/// Describes the metrics of a half, or of both, and makes the series that are known beforehand.
+fn begin(half: Half) {
+    for metric in METRICS.iter().filter(|metric| metric.is_of(half)) {
+        metric.describe();
+        metric.begin();
+    }
+    metrics::gauge!("heplake_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    own_process::begin();
 }
 
 impl fmt::Debug for Metrics {
@@ -95,3 +161,6 @@ impl fmt::Debug for Metrics {
         f.write_str("Metrics")
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ use crate::{
     batch::PacketBatch,
     configuration::Compression,
     data_file::{DataFileError, SealedFile},
+    health::{Code, Health},
     pipeline::{Pipeline, Tally},
     rows::PlanError,
 };
@@ -23,12 +24,15 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::{mpsc, oneshot};
 
 /// How long a worker sleeps while the store holds it up.
 const HELD_UP: Duration = Duration::from_millis(1);
+/// How long a worker stands still before that is reported: shorter waits are how a busy edge and
+/// its disk keep step.
+const REPORTED_AFTER: Duration = Duration::from_secs(1);
 
 /// Rows, and what they take in memory: encoded, as files hold them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +66,7 @@ pub struct Backlog {
     /// it will ask no worker to seal.
     storing: AtomicBool,
     max: Amount,
+    health: Arc<Health>,
 }
 
 impl Backlog {
@@ -69,12 +74,25 @@ impl Backlog {
     /// much: what they do not take waits in the queue, then at the senders.
     #[must_use]
     pub fn new(max: Amount) -> Arc<Self> {
+        Self::reporting(max, Health::new())
+    }
+
+    /// A backlog that reports to `health` when it is full.
+    #[must_use]
+    pub fn reporting(max: Amount, health: Arc<Health>) -> Arc<Self> {
         Arc::new(Self {
             rows: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             storing: AtomicBool::new(false),
             max,
+            health,
         })
+    }
+
+    /// Where the edge of this backlog reports how it is.
+    #[must_use]
+    pub fn health(&self) -> &Arc<Health> {
+        &self.health
     }
 
     /// What no commit holds yet.
@@ -109,14 +127,25 @@ impl Backlog {
     /// Sleeps while the store is behind, and does meanwhile what else is to be done. Never
     /// while the committer waits for a worker.
     fn hold_up(&self, mut meanwhile: impl FnMut()) {
-        let mut held_up = false;
+        let mut since = None;
+        let mut is_reported = false;
         while self.storing.load(Ordering::Acquire) && self.waiting().reaches(self.max) {
-            if !held_up {
+            if since.is_none() {
                 metrics::counter!("heplake_workers_held_up_total").increment(1);
             }
-            held_up = true;
+            let since = *since.get_or_insert_with(Instant::now);
+            if !is_reported && since.elapsed() >= REPORTED_AFTER {
+                is_reported = true;
+                let Amount { rows, bytes } = self.waiting();
+                let text =
+                    format!("{rows} rows of {bytes} bytes wait for the store, as many as may");
+                self.health.raise(Code::BacklogFull, text);
+            }
             meanwhile();
             std::thread::sleep(HELD_UP);
+        }
+        if is_reported {
+            self.health.settle(Code::BacklogFull);
         }
     }
 }

@@ -1,7 +1,11 @@
 //! What the configuration means to the lake.
 
-use crate::settings::LakeSettings;
+use crate::{database::EXTENSIONS, settings::LakeSettings};
 use heplake_host::configuration::{Configuration, ConfigurationError, settings};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 impl LakeSettings {
     /// Resolves them.
@@ -22,4 +26,38 @@ impl LakeSettings {
             register_interval: get.get(&settings::REGISTER_INTERVAL)?,
         })
     }
+
+    /// Looks whether the extensions are in the directory that is configured, if one is: DuckDB wants them in
+    /// `<version>/<platform>/`.
+    ///
+    /// # Errors
+    /// Says what is not there.
+    pub fn check_extensions(&self) -> Result<(), String> {
+        let Some(directory) = &self.extension_directory else {
+            return Ok(());
+        };
+        let has = |extension: &str| {
+            let file = format!("{extension}.duckdb_extension");
+            below(directory)
+                .iter()
+                .flat_map(|version| below(version))
+                .any(|platform| platform.join(&file).is_file())
+        };
+        match EXTENSIONS.iter().find(|extension| !has(extension)) {
+            None => Ok(()),
+            Some(missing) => Err(format!(
+                "duckdb.extension_directory: {} has no <version>/<platform>/{missing}.duckdb_extension: let it be .setup/duckdb/extensions, or a copy of it",
+                directory.display()
+            )),
+        }
+    }
 }
+
+/// What is in a directory; nothing if it cannot be read.
+fn below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests;

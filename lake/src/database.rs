@@ -17,7 +17,7 @@ use std::{
 };
 
 /// Extensions without which there is no lake. `icu` is what TIMESTAMPTZ needs.
-const EXTENSIONS: [&str; 3] = ["icu", "sqlite_scanner", "ducklake"];
+pub(crate) const EXTENSIONS: [&str; 3] = ["icu", "sqlite_scanner", "ducklake"];
 /// Memory of the instance that writes the catalog: a registration of the largest size
 /// handles some thousand small rows.
 const WRITER_MEMORY_BYTES: u64 = 512 << 20;
@@ -41,6 +41,16 @@ pub enum DatabaseError {
     /// Another process holds the catalog.
     #[error("the catalog is locked by another process: {0}")]
     Locked(String),
+    /// An extension cannot be loaded.
+    #[error("DuckDB's extension `{extension}` cannot be loaded: {reason} {}", advice(.directory))]
+    Extension {
+        /// Its name.
+        extension: &'static str,
+        /// Where it was looked for; DuckDB's own directory if there is none.
+        directory: Option<PathBuf>,
+        /// What DuckDB says.
+        reason: String,
+    },
     /// All else: disk, network, a fault of its own.
     #[error("{0}")]
     Internal(String),
@@ -86,6 +96,17 @@ impl From<duckdb::Error> for DatabaseError {
         } else {
             Self::Internal(message)
         }
+    }
+}
+
+/// What to do about an extension that was not found there.
+fn advice(directory: &Option<PathBuf>) -> String {
+    match directory {
+        Some(directory) => format!(
+            "(duckdb.extension_directory is {}: let it be .setup/duckdb/extensions, as `cargo xtask setup` makes it, or a copy; the extensions are in <version>/<platform>/ there)",
+            directory.display()
+        ),
+        None => "(set duckdb.extension_directory to .setup/duckdb/extensions, as `cargo xtask setup` makes it, or to a copy)".into(),
     }
 }
 
@@ -167,10 +188,17 @@ impl Session {
         let connection = Connection::open_in_memory_with_flags(config)?;
         let session = Self { connection };
         for extension in EXTENSIONS {
-            if directory.is_none() {
-                session.execute(&format!("INSTALL {extension}"))?;
-            }
-            session.execute(&format!("LOAD {extension}"))?;
+            let install = match &directory {
+                None => session.execute(&format!("INSTALL {extension}")),
+                Some(_) => Ok(()),
+            };
+            let loaded = install.and_then(|()| session.execute(&format!("LOAD {extension}")));
+            loaded.map_err(|error| DatabaseError::Extension {
+                extension,
+                directory: directory.clone(),
+                // Its other lines tell to install what is to be here already.
+                reason: error.to_string().lines().next().unwrap_or_default().into(),
+            })?;
         }
         Ok(session)
     }

@@ -23,7 +23,7 @@ use axum::{
     Extension, Json, Router,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, Uri, header},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -31,11 +31,12 @@ use axum::{
 use error::{ApiError, no_such_call};
 use format::Format;
 use heplake_host::{
-    http::{BodyLimits, EdgeState, HostGuard, render as render_metrics},
+    health::Health,
+    http::{BodyLimits, EdgeState, HostGuard, answer_health, render as render_metrics},
     telemetry::Metrics,
 };
 use parameters::{CallParameters, Parameters, SqlRequest};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
@@ -59,6 +60,7 @@ pub struct Api {
     lake: Arc<Lake>,
     watcher: Arc<Watcher>,
     edge: Option<EdgeState>,
+    health: Arc<Health>,
     metrics: Metrics,
     started: Instant,
     free: Arc<Semaphore>,
@@ -71,12 +73,14 @@ impl Api {
         lake: Arc<Lake>,
         watcher: Arc<Watcher>,
         edge: Option<EdgeState>,
+        health: Arc<Health>,
         metrics: Metrics,
     ) -> Self {
         Self {
             lake,
             watcher,
             edge,
+            health,
             metrics,
             started: Instant::now(),
             free: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
@@ -125,19 +129,9 @@ pub fn routes(api: Api, guard: HostGuard) -> Router {
 }
 
 async fn health(State(api): State<Api>) -> Response {
-    let registering = api.watcher.status();
-    let (code, status) = match &registering.error {
-        None => (StatusCode::OK, "ok"),
-        Some(_) => (StatusCode::SERVICE_UNAVAILABLE, "cannot register"),
-    };
-    let health = json!({
-        "status": status,
-        "version": env!("CARGO_PKG_VERSION"),
-        "uptime_s": api.started.elapsed().as_secs(),
-        "lake": registering,
-        "edge": api.edge.as_ref().map(EdgeState::to_json),
-    });
-    (code, Json(health)).into_response()
+    let edge = api.edge.as_ref().map_or(Value::Null, EdgeState::to_json);
+    let lake = json!(api.watcher.status());
+    answer_health(&api.health, api.started, edge, lake)
 }
 
 async fn metrics(State(api): State<Api>) -> impl IntoResponse {

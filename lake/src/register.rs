@@ -14,7 +14,7 @@ use crate::{
 };
 use bytes::Bytes;
 use heplake_format::{Commit, CommitError, CommitPath, DataFilePath, EdgeName, Sequence};
-use metrics::counter;
+use metrics::{counter, gauge};
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
@@ -50,6 +50,10 @@ pub struct Registered {
     /// Gaps that this call found: commits missing before some that are there. Each is named
     /// once. Those behind it are registered nevertheless, and the missing when they appear.
     pub gaps: Vec<Gap>,
+    /// Commits that are refused at present, whenever that was found.
+    pub refused_now: u64,
+    /// Gaps that there are at present, whenever they were found.
+    pub gaps_now: u64,
 }
 
 /// A commit that was refused as a whole.
@@ -131,6 +135,10 @@ pub(crate) struct Registrar {
     catalog: Catalog,
     store: Store,
     edges: BTreeMap<EdgeName, EdgeState>,
+    /// Commits that were found and are not registered, and when they were found.
+    waiting: BTreeMap<(EdgeName, Sequence), Instant>,
+    /// Since when registering fails, if it does.
+    failing_since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -162,6 +170,8 @@ impl Registrar {
         });
         Ok(Self {
             edges: edges.collect(),
+            waiting: BTreeMap::new(),
+            failing_since: None,
             catalog,
             store,
         })
@@ -169,12 +179,29 @@ impl Registrar {
 
     /// Registers until nothing new is left.
     pub(crate) fn register_new(&mut self) -> Result<Registered, RegisterError> {
+        let outcome = self.register_all();
+        match &outcome {
+            Ok(_) => self.failing_since = None,
+            Err(_) => drop(self.failing_since.get_or_insert_with(Instant::now)),
+        }
+        // Commits are not even found where the store fails.
+        let oldest = self.waiting.values().chain(&self.failing_since).min();
+        let waiting = oldest.map_or(Duration::ZERO, Instant::elapsed);
+        gauge!("heplake_register_oldest_waiting_seconds").set(waiting.as_secs_f64());
+        outcome
+    }
+
+    fn register_all(&mut self) -> Result<Registered, RegisterError> {
         let mut registered = Registered::default();
         for edge in self.store.edges()? {
             self.edges.entry(edge).or_default();
         }
         while self.round(&mut registered)? > 0 {}
         self.report_gaps(&mut registered);
+        for state in self.edges.values() {
+            registered.refused_now += state.refused.len() as u64;
+            registered.gaps_now += state.sequences.holes().count() as u64;
+        }
         Ok(registered)
     }
 
@@ -187,6 +214,9 @@ impl Registrar {
         for edge in edges {
             for (sequence, document) in self.new_documents(&edge)? {
                 looked_at += 1;
+                self.waiting
+                    .entry((edge.clone(), sequence))
+                    .or_insert_with(Instant::now);
                 match self.check(&edge, sequence, &document) {
                     Ok(commit) => batch.push(commit),
                     Err(Setback::Refused(reason)) => {
@@ -358,6 +388,7 @@ impl Registrar {
         let rows = files.clone().map(|file| file.footer.record_count).sum();
         let (files, count) = (files.count() as u64, commits.len() as u64);
         for commit in commits {
+            self.waiting.remove(&(commit.edge.clone(), commit.sequence));
             let state = self.edges.entry(commit.edge).or_default();
             state.sequences.insert(commit.sequence);
             state.refused.remove(&commit.sequence);

@@ -1,6 +1,7 @@
 //! The watcher: registers new commits, again and again, and knows how that goes.
 
 use crate::{Lake, RegisterError, Registered};
+use heplake_host::health::{Code, Health, for_strangers};
 use metrics::{counter, gauge};
 use serde::Serialize;
 use std::{
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug)]
 pub struct Watcher {
     status: Mutex<WatcherStatus>,
+    health: Arc<Health>,
 }
 
 /// How registering goes.
@@ -38,11 +40,12 @@ pub struct WatcherStatus {
 }
 
 impl Watcher {
-    /// One that has seen nothing yet.
+    /// One that has seen nothing yet, and reports to `health`.
     #[must_use]
-    pub fn new() -> Arc<Self> {
+    pub fn new(health: Arc<Health>) -> Arc<Self> {
         Arc::new(Self {
             status: Mutex::default(),
+            health,
         })
     }
 
@@ -102,13 +105,15 @@ impl Watcher {
             rows,
             refused,
             gaps,
+            refused_now,
+            gaps_now,
         } = registered;
         if *commits > 0 {
             tracing::info!(
                 commits,
                 files,
                 rows,
-                took_ms = took.as_millis(),
+                took_ms = took.as_millis() as u64,
                 "registered"
             );
             metrics::histogram!("heplake_register_seconds").record(took.as_secs_f64());
@@ -125,7 +130,23 @@ impl Watcher {
         status.refused += refused.len() as u64;
         status.gaps += gaps.len() as u64;
         if let Some(last) = refused.last() {
-            status.last_refused = Some(last.to_string());
+            status.last_refused = Some(for_strangers(&last.to_string()));
+        }
+        self.health.settle(Code::CannotRegister);
+        match refused_now {
+            0 => self.health.settle(Code::CommitsRefused),
+            count => {
+                let last = status.last_refused.as_deref().unwrap_or("the log says why");
+                let text = format!("{count} commits are refused; the last: {last}");
+                self.health.raise(Code::CommitsRefused, text);
+            }
+        }
+        match gaps_now {
+            0 => self.health.settle(Code::CommitsMissing),
+            count => {
+                let text = format!("{count} gaps in the commits of edges");
+                self.health.raise(Code::CommitsMissing, text);
+            }
         }
         if *commits > 0 {
             status.last_registered_s = seconds_since_1970();
@@ -134,6 +155,8 @@ impl Watcher {
 
     /// Notes the error; whether it is another than before.
     fn fail(&self, error: String) -> bool {
+        let error = for_strangers(&error);
+        self.health.raise(Code::CannotRegister, &*error);
         counter!("heplake_register_failures_total").increment(1);
         gauge!("heplake_register_failing").set(1.0);
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);

@@ -28,7 +28,7 @@ use crate::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -188,6 +188,8 @@ pub struct Control {
     /// Digests that serve and were cut off, and when to try to go back from them again: never
     /// where there is nothing to go back to.
     pub(super) told: Mutex<BTreeMap<String, Option<Instant>>>,
+    /// Names of components that were cut off, for which the version before serves instead.
+    pub(super) replaced: Mutex<BTreeSet<String>>,
     pub(super) serving: Mutex<ComponentSet>,
     tried: Mutex<Tried>,
     store: Mutex<ComponentStore>,
@@ -223,6 +225,7 @@ impl Control {
             urgent: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
             told: Mutex::default(),
+            replaced: Mutex::default(),
             serving: Mutex::default(),
             tried: Mutex::default(),
             store: Mutex::new(store),

@@ -64,8 +64,7 @@ impl Event {
         match event.as_str() {
             REFUSED => metrics::counter!("heplake_component_events_total", "event" => REFUSED),
             _ => metrics::counter!("heplake_component_events_total",
-                "component" => name.clone(), "version" => version.clone(),
-                "digest" => digest.clone(), "event" => event.clone()),
+                "component" => name.clone(), "event" => event.clone()),
         }
         .increment(1);
         match event.as_str() {

@@ -169,6 +169,9 @@ impl Control {
         activated.written_ms = started.elapsed().as_secs_f64() * 1000.0;
         *lock(&self.serving) = set.clone();
         self.forget_told(&active, before.keys());
+        if failed.is_some() {
+            lock(&self.replaced).insert(name.into());
+        }
         // Whoever goes back needs it now: a full disk is no reason to go on with what is bad.
         activated.warning = written.err().map(|error| {
             tracing::error!(%error, name, "a rollback could not be written down: that is tried again, and until then a restart would undo it");
@@ -205,7 +208,9 @@ impl Control {
     ) {
         let serving = self.serving();
         let mut told = lock(&self.told);
+        let mut replaced = lock(&self.replaced);
         for name in names {
+            replaced.remove(name);
             let versions = [before.get(name), serving.get(name)];
             for version in versions.into_iter().flatten() {
                 told.remove(&version.named().digest);
@@ -286,6 +291,25 @@ impl Control {
                 tracing::error!(component = %named.name, %error, "it could not be rolled back, and is tried again");
             }
         }
+    }
+
+    /// In words, the components that faulted too often and that nobody has replaced since: those that serve and are
+    /// not called any more, and those whose version before serves instead.
+    #[must_use]
+    pub fn cut_off_now(&self) -> Option<String> {
+        let serving = self.serving();
+        let mut said: Vec<String> = Vec::new();
+        for version in serving.versions() {
+            let named = version.named();
+            if version.breaker().is_tripped() {
+                let (name, version) = (&named.name, &named.version);
+                said.push(format!("{name}@{version} is not called any more"));
+            }
+        }
+        for name in &*lock(&self.replaced) {
+            said.push(format!("the version before serves as {name}"));
+        }
+        (!said.is_empty()).then(|| said.join("; "))
     }
 
     /// A version that serves, was cut off, and about which something is to be done now.

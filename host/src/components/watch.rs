@@ -1,7 +1,10 @@
 //! A directory in which what appears is staged.
 
 use super::{Activate, ComponentStoreError, Control, ControlError, Entry, Stage};
-use crate::signature::Signature;
+use crate::{
+    health::{Code, Health},
+    signature::Signature,
+};
 use std::{
     collections::BTreeMap,
     fs,
@@ -30,7 +33,7 @@ const BY: &str = "watch";
 
 /// Looks after components until `stop`: what was cut off, and what appears in the watched
 /// directory.
-pub async fn watch(control: Arc<Control>, stop: CancellationToken) {
+pub async fn watch(control: Arc<Control>, health: Arc<Health>, stop: CancellationToken) {
     let breakers = every(BREAKERS_EVERY, &control, &stop, |control| {
         control.look_at_breakers();
     });
@@ -38,7 +41,7 @@ pub async fn watch(control: Arc<Control>, stop: CancellationToken) {
         return breakers.await;
     };
     // Uploads take their time, and breakers must not wait for them.
-    let watched = std::sync::Mutex::new(Watched::new(directory));
+    let watched = std::sync::Mutex::new(Watched::new(directory, health));
     let uploads = every(LOOK_EVERY, &control, &stop, move |control| {
         super::control::lock(&watched).look_and_stage(control);
     });
@@ -86,25 +89,49 @@ struct Watched {
     seen: BTreeMap<PathBuf, (Look, ToDo)>,
     /// What is there at the start may have been staged before: by then it was decided on.
     is_first: bool,
+    /// Why it could not be read at the last look, if it could not.
+    unreadable: Option<String>,
+    health: Arc<Health>,
 }
 
 impl Watched {
-    fn new(directory: PathBuf) -> Self {
+    fn new(directory: PathBuf, health: Arc<Health>) -> Self {
         Self {
             directory,
             seen: BTreeMap::new(),
             is_first: true,
+            unreadable: None,
+            health,
         }
     }
 
-    fn look_and_stage(&mut self, control: &Control) {
-        let whole = match self.look() {
-            Ok(whole) => whole,
-            Err(error) => {
-                tracing::warn!(directory = %self.directory.display(), %error,
-                    "the watched directory cannot be read (components.watch_directory)");
-                return;
+    /// Says that the directory cannot be read, or that it can be read again: once, and in health as long as it is so.
+    fn tell(&mut self, error: Option<&io::Error>) {
+        let reason = error.map(ToString::to_string);
+        if reason == self.unreadable {
+            return;
+        }
+        let directory = self.directory.display();
+        match &reason {
+            Some(reason) => {
+                tracing::warn!(%directory, reason,
+                    "the watched directory cannot be read (components.watch_directory): nothing is staged from it until it can");
+                let text = format!("components.watch_directory: {reason}");
+                self.health.raise(Code::WatchDirectoryUnreadable, text);
             }
+            None => {
+                tracing::info!(%directory, "the watched directory can be read again");
+                self.health.settle(Code::WatchDirectoryUnreadable);
+            }
+        }
+        self.unreadable = reason;
+    }
+
+    fn look_and_stage(&mut self, control: &Control) {
+        let looked = self.look();
+        self.tell(looked.as_ref().err());
+        let Ok(whole) = looked else {
+            return;
         };
         let mut staged = Vec::new();
         for path in &whole {
@@ -255,7 +282,8 @@ fn activate(control: &Control, staged: &[&Entry]) -> Vec<String> {
             ) => {}
             // Somebody took it back, or its canary failed: alone it is no better.
             Err(error) => {
-                tracing::warn!(?digests, %error, "they were staged, but not activated");
+                let staged = digests.join(" ");
+                tracing::warn!(digests = staged, %error, "they were staged, but not activated");
                 return match is_to_be_tried_again(&error) {
                     true => digests,
                     false => Vec::new(),
@@ -291,10 +319,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_directory_that_is_missing_is_told_of_once_and_stands_in_health() {
+        let directory = tempfile::tempdir().unwrap();
+        let watched = directory.path().join("watched");
+        let health = Health::new();
+        let mut watch = Watched::new(watched.clone(), health.clone());
+        let mut look = || {
+            let looked = watch.look();
+            watch.tell(looked.as_ref().err());
+            watch.unreadable.is_some()
+        };
+        assert!(look() && look());
+        let reasons = health.report().reasons;
+        assert_eq!(reasons[0].code, Code::WatchDirectoryUnreadable);
+        fs::create_dir(&watched).unwrap();
+        assert!(!look());
+        assert!(health.report().reasons.is_empty());
+    }
+
+    #[test]
     fn a_file_is_whole_once_it_has_not_changed_between_two_looks() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a.wasm");
-        let mut watched = Watched::new(directory.path().to_owned());
+        let mut watched = Watched::new(directory.path().to_owned(), Health::new());
         let mut look = || watched.look().unwrap();
         assert!(look().is_empty());
         fs::write(&path, "half").unwrap();

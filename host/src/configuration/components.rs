@@ -64,11 +64,24 @@ impl ComponentSettings {
     }
 
     pub(super) fn resolve(get: &Configuration) -> Result<Self, ConfigurationError> {
+        let store_directory = get.absolute_path(&settings::COMPONENT_STORE)?;
+        let watch_directory = get.absolute_path_or_none(&settings::WATCH_DIRECTORY)?;
+        let watch_activates = get.get(&settings::WATCH_ACTIVATES)?;
+        if watch_activates && watch_directory.is_none() {
+            return Err(ConfigurationError::Contradiction(
+                "components.watch_activates is true, and no directory is watched: set components.watch_directory, or components.watch_activates to false",
+            ));
+        }
+        if watch_directory.as_ref() == Some(&store_directory) {
+            return Err(ConfigurationError::Contradiction(
+                "components.watch_directory is the store, components.store_directory: watch a directory of its own",
+            ));
+        }
         Ok(Self {
-            store_directory: get.absolute_path(&settings::COMPONENT_STORE)?,
+            store_directory,
             trusted_keys: get.get(&settings::TRUSTED_KEYS)?,
-            watch_directory: get.absolute_path_or_none(&settings::WATCH_DIRECTORY)?,
-            watch_activates: get.get(&settings::WATCH_ACTIVATES)?,
+            watch_directory,
+            watch_activates,
             canary_batches: get.get(&settings::CANARY_BATCHES)? as u64,
             canary_time: get.get(&settings::CANARY_TIME)?,
             thresholds: Thresholds {

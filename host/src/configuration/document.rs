@@ -1,6 +1,6 @@
 //! The document: TOML, or JSON by its name, taken apart into keys and values.
 
-use super::{ConfigurationError, Origin, settings};
+use super::{ConfigurationError, Origin, json, settings};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, ops::Range, path::Path};
 use toml::de::{DeTable, DeValue};
@@ -25,8 +25,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, Configuration
     };
     let mut lines = BTreeMap::new();
     let root = if is_json {
-        serde_json::from_str::<Map<_, _>>(text)
-            .map_err(|error| syntax("a JSON object", error.to_string()))?
+        json::parse(text).map_err(|error| syntax("a JSON object", error.to_string()))?
     } else {
         let table = DeTable::parse(text).map_err(|error| syntax("TOML", format!("\n{error}")))?;
         let line_of = |span: Range<usize>| {

@@ -1,6 +1,8 @@
 //! What the configuration means to an edge.
 
-use super::{ComponentSettings, Compression, Configuration, ConfigurationError, settings};
+use super::{
+    ComponentSettings, Compression, Configuration, ConfigurationError, listeners, settings,
+};
 use heplake_format::EdgeName;
 use serde_json::Value;
 use std::{
@@ -75,6 +77,7 @@ impl EdgeSettings {
         if udp.is_none() && tcp.is_none() {
             return Err(ConfigurationError::NoListener);
         }
+        listeners::check(get)?;
         Ok(Self {
             name: get.get(&settings::EDGE_NAME)?,
             data_path: get.absolute_path(&settings::DATA_PATH)?,

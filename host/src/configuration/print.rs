@@ -15,6 +15,11 @@ impl Configuration {
             "# Every setting of Heplake with its value in force, as `heplake config print` prints it.\n\
              # A variable overrides the file: HEPLAKE_INGEST_UDP_PORT=9061 sets ingest.udp.port.\n",
         );
+        if !self.links.is_empty() {
+            let links = self.links.join(", ");
+            let text_of = format!("Ignored, since they tell of a service: {links}.");
+            comment(&mut text, &text_of);
+        }
         let mut section = "";
         for setting in settings::ALL {
             let (of, name) = setting
@@ -41,14 +46,36 @@ impl Configuration {
     }
 
     fn provenance(&self, setting: &dyn AnySetting) -> String {
-        let mut default = format!("Default: {}.", setting.default());
+        let mut default = format!("Default: {}.", self.default_in_words(setting));
         for alias in setting.aliases() {
             let _ = write!(default, " Also read as {alias}.");
         }
         if let Some(origin) = self.origin(setting) {
             let _ = write!(default, " Set by {origin}.");
         }
+        if let Some(relative) = self.relative(setting) {
+            let _ = write!(
+                default,
+                " Written as {relative}, from the directory of the file."
+            );
+        }
         default
+    }
+
+    /// A default for people: with the value that it has here, where it depends on something.
+    fn default_in_words(&self, setting: &dyn AnySetting) -> String {
+        let text = setting.default();
+        let here = self.default_here(setting);
+        match text {
+            "" | "[]" | "{}" => "none".into(),
+            "{host_name}" => format!("the name of the host, here {here}"),
+            "{half_the_processors}" => format!("half the processors, here {here}"),
+            "{worker_count}" => format!("half the processors, at most 4, here {here}"),
+            _ => match text.strip_prefix("{data_dir}/") {
+                Some(rest) => format!("{rest} in data_dir, here {here}"),
+                None => here,
+            },
+        }
     }
 }
 

@@ -2,15 +2,17 @@
 //! that a document is checked by and the text that `heplake config print` prints, so that
 //! neither can lag behind the other.
 
+use super::log_level::log_level;
 use super::setting::{
     AnySetting, Compression, LogFormat, Setting, byte_count, compression, count, duration,
-    edge_name, factor, flag, host, log_format, log_level, path, path_or_none, port, sections,
-    share, sql_name, trusted_keys,
+    edge_name, factor, flag, host, log_format, path, path_or_none, port, sections, share, sql_name,
+    trusted_keys,
 };
 use crate::signature::TrustedKey;
 use heplake_format::EdgeName;
 use serde_json::Value;
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
+use tracing_subscriber::filter::Targets;
 
 const DAY_S: u64 = 24 * 60 * 60;
 const YEAR_S: u64 = 366 * DAY_S;
@@ -38,7 +40,7 @@ macro_rules! settings {
 
 settings! {
 DATA_DIR: PathBuf = path, "data_dir", "/var/lib/heplake",
-"Where the lake is kept. Absolute, since a relative path would open another, empty lake when the service is started from elsewhere.";
+"Where the lake is kept. A relative path, here and in other settings, starts in the directory of the configuration file; in a variable it is refused, since it would mean another place wherever the service is started.";
 
 EDGE_NAME: EdgeName = edge_name, "edge.name", "{host_name}",
 "Name of this edge: part of the name of every file it writes. Two edges that write to one lake need two names; the host name differs by itself.";
@@ -67,8 +69,8 @@ COMPRESSION: Compression = compression, "ducklake.compression", "snappy",
 WORKER_COUNT: usize = count::<1, 128>, "writer.worker_count", "{worker_count}",
 "Threads that parse and write, each with its own components. Half the processors, at most 4: one does hundreds of thousands of messages a second, and queries need the rest.";
 
-QUEUE_SIZE: usize = count::<1, 100_000_000>, "writer.queue_size", "200000",
-"Packets that may wait for a worker. When it is full TCP senders wait and UDP packets are dropped and counted.";
+QUEUE_SIZE: usize = count::<1024, 100_000_000>, "writer.queue_size", "200000",
+"Packets that may wait for all workers; there is room for 1024 for each in any case. When it is full TCP senders wait and UDP packets are dropped and counted.";
 
 UDP_ENABLE: bool = flag, "ingest.udp.enable", "true",
 "Whether HEP is received over UDP.";
@@ -151,8 +153,8 @@ REGISTER_INTERVAL: Duration = duration::<10, 3600>, "lake.register_interval", "1
 EXTENSION_DIRECTORY: Option<PathBuf> = path_or_none, "duckdb.extension_directory", "",
 "Where DuckDB's signed extensions ducklake and sqlite_scanner lie. Empty: `extensions` beside the program, else where it was built; where neither is, DuckDB's own directory, to which DuckDB downloads what is missing.";
 
-LOG_LEVEL: String = log_level, "log.level", "info",
-"What is logged: error, warn, info, debug, trace, off, or a list such as \"info,heplake_host=debug\".";
+LOG_LEVEL: Targets = log_level, "log.level", "info",
+"What is logged: error, warn, info, debug, trace, off, or a list such as \"info,heplake_host=debug\". `warning` is read as warn, and `err` as error.";
 
 LOG_FORMAT: LogFormat = log_format, "log.format", "text",
 "text for people, json for machines: one object a line. On standard error.";
@@ -167,13 +169,13 @@ WATCH_DIRECTORY: Option<PathBuf> = path_or_none, "components.watch_directory", "
 "A directory in which `*.wasm`, with `*.wasm.sig` beside it where keys are trusted, is staged as soon as it is there whole. Empty: none.";
 
 WATCH_ACTIVATES: bool = flag, "components.watch_activates", "false",
-"Whether what was staged from there is activated if nothing objects. Somebody should look at the report first.";
+"Whether what was staged from there is activated if nothing objects. Somebody should look at the report first. Needs components.watch_directory.";
 
 CANARY_BATCHES: usize = count::<0, 1_000_000>, "components.canary_batches", "4",
 "Batches that one worker does with a new component, and is watched, before the others get it, and so many more as hold 512 packets: 2048 packets and 5 ms at full rate. 0 for none.";
 
-CANARY_TIME: Duration = duration::<0, 3600>, "components.canary_time", "250ms",
-"How long the canary is watched at most: on a quiet site so many packets may take hours, and the golden packets have been through it anyway.";
+CANARY_TIME: Duration = duration::<1, 3600>, "components.canary_time", "250ms",
+"How long the canary is watched at most: on a quiet site so many packets may take hours, and the golden packets have been through it anyway. For no canary set components.canary_batches to 0.";
 
 MAX_ROWS_DIFFERENT: f64 = share, "components.max_rows_different", "0.25",
 "Share of the golden packets' rows that a new component may make otherwise without being forced: a correction changes some, a mistake changes most.";

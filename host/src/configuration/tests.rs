@@ -1,3 +1,5 @@
+mod bad_values;
+
 use super::*;
 use serde_json::json;
 use std::{collections::HashSet, time::Duration};
@@ -70,6 +72,158 @@ fn paths_follow_the_data_directory_and_start_at_the_root() {
         edge(&configuration).data_path,
         Path::new("/here/lake/parquet")
     );
+}
+
+#[test]
+fn a_relative_path_starts_in_the_directory_of_the_file() {
+    for (name, text, expected) in [
+        ("heplake.toml", "data_dir = 'lake'", "/here/lake/parquet"),
+        (
+            "sub/heplake.toml",
+            "data_dir = 'lake'",
+            "/here/sub/lake/parquet",
+        ),
+        (
+            "/etc/heplake/heplake.toml",
+            "data_dir = '../lake'",
+            "/etc/heplake/../lake/parquet",
+        ),
+        (
+            "/etc/heplake.json",
+            r#"{"ducklake": {"data_path": "parquet"}}"#,
+            "/etc/parquet",
+        ),
+        ("/etc/heplake.toml", "data_dir = '/srv'", "/srv/parquet"),
+    ] {
+        let configuration = parse(name, text, &[]).unwrap();
+        assert_eq!(
+            edge(&configuration).data_path,
+            Path::new(expected),
+            "{name}"
+        );
+    }
+    let printed = parse("/etc/heplake.toml", "data_dir = 'lake'", &[])
+        .unwrap()
+        .print();
+    assert!(
+        printed.contains("\ndata_dir = \"/etc/lake\"\n"),
+        "{printed}"
+    );
+    let says = "Written as lake, from the directory of the file.";
+    assert!(printed.replace("\n# ", " ").contains(says), "{printed}");
+}
+
+#[test]
+fn a_relative_path_in_a_variable_is_refused() {
+    for (variable, key) in [
+        ("HEPLAKE_DATA_DIR", "data_dir"),
+        ("HEPLAKE_CONTROL_TOKEN_FILE", "control.token_file"),
+        (
+            "HEPLAKE_COMPONENTS_WATCH_DIRECTORY",
+            "components.watch_directory",
+        ),
+    ] {
+        let error = parse("heplake.toml", "", &[(variable, "lake")]).unwrap_err();
+        assert_eq!(
+            error,
+            format!(
+                "the environment variable {variable}: {key} is \"lake\", but must be a path from the root: there is no file that a relative one could start at"
+            )
+        );
+        assert!(parse("heplake.toml", "", &[(variable, "/lake")]).is_ok());
+    }
+}
+
+#[test]
+fn variables_of_kubernetes_and_docker_that_tell_of_a_service_are_ignored() {
+    let of_kubernetes = [
+        ("HEPLAKE_SERVICE_HOST", "10.0.0.1"),
+        ("HEPLAKE_SERVICE_PORT", "8080"),
+        ("HEPLAKE_SERVICE_PORT_HTTP", "8080"),
+        ("HEPLAKE_PORT", "tcp://10.0.0.1:8080"),
+        ("HEPLAKE_PORT_9060_TCP", "tcp://10.0.0.1:9060"),
+        ("HEPLAKE_PORT_9060_TCP_PROTO", "tcp"),
+        ("HEPLAKE_PORT_9060_TCP_PORT", "9060"),
+        ("HEPLAKE_PORT_9060_TCP_ADDR", "10.0.0.1"),
+        ("HEPLAKE_PORT_9060_UDP", "udp://10.0.0.1:9060"),
+        // Of a service that is called heplake-http: its URL is no http.port.
+        ("HEPLAKE_HTTP_SERVICE_HOST", "fd00::1"),
+        ("HEPLAKE_HTTP_SERVICE_PORT", "8080"),
+        ("HEPLAKE_HTTP_PORT", "tcp://[fd00::1]:8080"),
+        ("HEPLAKE_HTTP_PORT_8080_TCP", "tcp://[fd00::1]:8080"),
+    ];
+    let configuration = parse("heplake.toml", "", &of_kubernetes).unwrap();
+    assert_eq!(configuration.service_links().len(), of_kubernetes.len());
+    assert_eq!(configuration.get(&settings::HTTP_PORT).unwrap(), 8080);
+    assert!(configuration.print().contains("HEPLAKE_PORT_9060_TCP_ADDR"));
+    let of_docker = [
+        ("HEPLAKE_EDGE_PORT", "tcp://172.17.0.5:9060"),
+        ("HEPLAKE_EDGE_NAME", "/web/heplake_edge"),
+        ("HEPLAKE_EDGE_ENV_LANG", "C"),
+    ];
+    let configuration = parse("heplake.toml", "", &of_docker).unwrap();
+    assert_eq!(configuration.service_links().len(), of_docker.len());
+    assert_eq!(edge(&configuration).name.as_str(), "sbc-1-example-org");
+}
+
+#[test]
+fn a_variable_that_only_looks_like_that_of_a_service_is_an_error() {
+    for variables in [
+        // Nobody says that there is such a service.
+        &[("HEPLAKE_SERVICE_PORT", "8080")][..],
+        &[("HEPLAKE_PORT_9060_TCP", "tcp://10.0.0.1:9060")],
+        &[("HEPLAKE_PORT", "9060")],
+        &[("HEPLAKE_SERVICE_HOST", "")],
+        // There is, and this is something else.
+        &[
+            ("HEPLAKE_SERVICE_HOST", "10.0.0.1"),
+            ("HEPLAKE_INGEST_UDP_PROT", "1"),
+        ],
+        &[
+            ("HEPLAKE_SERVICE_HOST", "10.0.0.1"),
+            ("HEPLAKE_PORT_X_TCP", "1"),
+        ],
+        &[
+            ("HEPLAKE_SERVICE_HOST", "10.0.0.1"),
+            ("HEPLAKE_HTTP_PORT", "http"),
+        ],
+    ] {
+        let error = parse("heplake.toml", "", variables).unwrap_err();
+        assert!(
+            error.contains("the environment variable HEPLAKE_"),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_key_that_stands_twice_is_refused() {
+    let json = r#"{"http": {"port": 1}, "edge": {"name": "a"}, "http": {"port": 2}}"#;
+    let error = parse("heplake.json", json, &[]).unwrap_err();
+    assert!(error.contains("the key \"http\" stands twice"), "{error}");
+    assert!(error.contains("line 1 column"), "{error}");
+    assert!(
+        toml("[http]\nport = 1\nport = 2\n")
+            .unwrap_err()
+            .contains("duplicate key")
+    );
+}
+
+#[test]
+fn what_is_printed_says_each_default_for_people() {
+    let printed = toml("").unwrap().print();
+    for says in [
+        "# Default: /var/lib/heplake.\n",
+        "# Default: the name of the host, here sbc-1-example-org.\n",
+        "# Default: half the processors, here 8.\n",
+        "# Default: half the processors, at most 4, here 4.\n",
+        "# Default: parquet in data_dir, here /var/lib/heplake/parquet.\n",
+        "# Default: none.\n",
+    ] {
+        assert!(printed.contains(says), "{says}{printed}");
+    }
+    assert!(!printed.contains("Default: ."), "{printed}");
+    assert!(!printed.contains('{'), "{printed}");
 }
 
 #[test]

@@ -92,3 +92,47 @@ fn an_edge_that_has_committed_all_waits_for_nothing_else() {
     assert!(started.elapsed() < ENDS_WITHIN + PATIENCE / 4);
     runtime.shutdown_background();
 }
+
+/// Looks until it is so.
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so() {
+        assert!(started.elapsed() < PATIENCE, "{what}: not yet");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn an_edge_whose_store_takes_nothing_says_so_until_it_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let settings = EdgeSettings {
+        flush_interval: Duration::from_millis(100),
+        ..settings(directory.path())
+    };
+    let edge = runtime.block_on(Edge::start(settings.clone())).unwrap();
+    assert!(!edge.health().report().has(Code::StoreUnwritable));
+    // A file in the place of the directory of the tables.
+    let in_the_way = settings.data_path.join("main");
+    std::fs::write(&in_the_way, "").unwrap();
+    let mut stream = TcpStream::connect(edge.tcp_address().unwrap()).unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    stream.write_all(&packet(&mut random)).unwrap();
+    let health = edge.health().clone();
+    let has = |code| health.report().has(code);
+    wait_until("the store fails", || has(Code::StoreUnwritable));
+    let report = health.report();
+    assert_eq!(report.status, crate::health::Status::Degraded);
+    let reason = report
+        .reasons
+        .iter()
+        .find(|one| one.code == Code::StoreUnwritable);
+    let text = &reason.unwrap().text;
+    assert!(text.starts_with("1 rows wait in memory: "), "{text}");
+    assert!(!text.contains('/'), "{text}");
+    std::fs::remove_file(&in_the_way).unwrap();
+    wait_until("the store takes files", || !has(Code::StoreUnwritable));
+    drop(stream);
+    let committed = runtime.block_on(edge.drain()).unwrap();
+    assert_eq!((committed.packets, committed.rows), (1, 1));
+}

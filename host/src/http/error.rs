@@ -12,6 +12,9 @@ use tokio::task::JoinError;
 /// Seconds after which a client that was turned away should come back.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("2");
 
+/// The code of an answer to a client that was turned away.
+const BUSY: &str = "busy";
+
 /// An answer that is an error: `{"error": {"code", "message"}}`, and what else belongs to it.
 /// It is counted and logged when it is answered.
 #[derive(Debug)]
@@ -95,7 +98,7 @@ impl ApiError {
     #[must_use]
     pub fn busy(what: &str) -> Self {
         let message = format!("{what}; try again");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", message)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, BUSY, message)
     }
 
     /// What was done for the request panicked.
@@ -127,7 +130,8 @@ impl IntoResponse for ApiError {
             message,
             member,
         } = self;
-        if status.is_server_error() {
+        // Busy is no failure, and as frequent as clients like: it is counted.
+        if status.is_server_error() && code != BUSY {
             tracing::warn!(%status, code, message, "a request failed");
         }
         metrics::counter!("heplake_http_errors_total", "code" => code).increment(1);

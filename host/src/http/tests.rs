@@ -34,14 +34,40 @@ fn serve_with(
     connections_max: usize,
     idle_max: Duration,
 ) -> SocketAddr {
-    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    let address = listener.local_addr().unwrap();
     let limits = ConnectionLimits {
         connections_max,
+        requests_max: connections_max,
+        head_max: idle_max,
         idle_max,
     };
+    serve_within(runtime, routes, limits)
+}
+
+fn serve_within(runtime: &Runtime, routes: Router, limits: ConnectionLimits) -> SocketAddr {
+    let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
     runtime.spawn(serve(listener, routes, limits, CancellationToken::new()));
     address
+}
+
+/// The limits of a service, but that no connection goes for want of a request.
+fn patient() -> ConnectionLimits {
+    ConnectionLimits {
+        head_max: 60 * PATIENCE,
+        idle_max: 60 * PATIENCE,
+        ..ConnectionLimits::default()
+    }
+}
+
+/// Connections that send the start of a head, and no more.
+fn half_open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let open = || {
+        let mut connection = connect(address);
+        // One that was closed meanwhile is as good.
+        let _ = connection.write_all(b"GET /hello HTTP/1.1\r\nx: ");
+        connection
+    };
+    (0..count).map(|_| open()).collect()
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
@@ -133,6 +159,118 @@ fn an_answer_may_take_longer_than_a_connection_may_be_idle() {
     assert!(answer.ends_with("at last"), "{answer}");
 }
 
+#[test]
+fn half_open_connections_keep_nobody_out() {
+    let runtime = Runtime::new().unwrap();
+    let address = serve_within(&runtime, hello(), patient());
+    let _open = half_open(address, 600);
+    for _ in 0..3 {
+        let answer = ask(address, GET);
+        assert!(answer.ends_with("hello"), "{answer}");
+    }
+}
+
+#[test]
+fn half_open_connections_go_before_one_that_is_kept_alive() {
+    let runtime = Runtime::new().unwrap();
+    let limits = ConnectionLimits {
+        connections_max: 3,
+        requests_max: 3,
+        ..patient()
+    };
+    let address = serve_within(&runtime, hello(), limits);
+    let mut kept = connect(address);
+    let mut hello = |more: &str| {
+        let request = format!("GET /hello HTTP/1.1\r\nhost: localhost\r\n{more}\r\n");
+        kept.write_all(request.as_bytes()).unwrap();
+        let (mut answer, mut piece) = (Vec::new(), [0; 512]);
+        while !answer.ends_with(b"hello") {
+            let length = kept.read(&mut piece).unwrap();
+            assert_ne!(length, 0, "it was closed");
+            answer.extend_from_slice(&piece[..length]);
+        }
+    };
+    hello("");
+    let _open = half_open(address, 40);
+    // All of them were accepted before this one.
+    assert!(ask(address, GET).ends_with("hello"));
+    hello("");
+}
+
+#[test]
+fn requests_in_hand_leave_places_for_those_who_ask_how_it_is() {
+    let runtime = Runtime::new().unwrap();
+    let let_go = Arc::new(Notify::new());
+    let (begun, let_one_go) = (Arc::new(Notify::new()), let_go.clone());
+    let begins = begun.clone();
+    let slow = get(move || async move {
+        begins.notify_one();
+        let_one_go.notified().await;
+        "at last"
+    });
+    let well = get(|| async { "well" });
+    let routes = hello().route("/slow", slow).route("/health", well);
+    let limits = ConnectionLimits {
+        connections_max: 3,
+        requests_max: 2,
+        ..patient()
+    };
+    let address = serve_within(&runtime, routes, limits);
+    let mut slow = Vec::new();
+    for _ in 0..2 {
+        let mut connection = connect(address);
+        let request = GET.replace("/hello", "/slow");
+        connection.write_all(request.as_bytes()).unwrap();
+        runtime.block_on(begun.notified());
+        slow.push(connection);
+    }
+    let _open = half_open(address, 20);
+    let turned_away = ask(address, GET);
+    assert!(turned_away.contains("\"code\":\"busy\""), "{turned_away}");
+    let answer = ask(address, &GET.replace("/hello", "/health"));
+    assert!(answer.ends_with("well"), "{answer}");
+    for mut connection in slow {
+        let_go.notify_one();
+        assert!(read(&mut connection).ends_with("at last"));
+    }
+}
+
+#[test]
+fn health_is_503_only_if_the_service_does_not_do_its_work() {
+    use crate::health::Code;
+    for (code, status, word) in [
+        (None, StatusCode::OK, "ok"),
+        (Some(Code::UdpReceiveBufferSmall), StatusCode::OK, "ok"),
+        (Some(Code::CommitsRefused), StatusCode::OK, "degraded"),
+        (
+            Some(Code::CannotRegister),
+            StatusCode::SERVICE_UNAVAILABLE,
+            "failing",
+        ),
+    ] {
+        let health = Health::new();
+        if let Some(code) = code {
+            health.raise(code, "it is so");
+        }
+        let edge = json!({ "name": "fra" });
+        let answer = answer_health(&health, Instant::now(), edge, Value::Null);
+        assert_eq!(answer.status(), status, "{code:?}");
+        let limits = BodyLimits::new(1 << 20);
+        let body = Runtime::new()
+            .unwrap()
+            .block_on(limits.read(answer.into_body()));
+        let body: Value = serde_json::from_slice(&body.unwrap()).unwrap();
+        assert_eq!(body["status"], word, "{code:?}");
+        assert_eq!(body["edge"]["name"], "fra");
+        assert_eq!(body["lake"], Value::Null);
+        assert!(body["version"].is_string() && body["uptime_s"].is_u64());
+        assert_eq!(
+            body["reasons"].as_array().unwrap().len(),
+            usize::from(code.is_some())
+        );
+    }
+}
+
 /// Routes that receive uploads and keep their places until they are let go of.
 fn uploads(limits: BodyLimits, let_go: &Arc<Notify>) -> Router {
     let uploads = Uploads::new(1, limits);
@@ -219,7 +357,9 @@ fn every_error_of_the_control_api_is_json() {
     let settings = ControlSettings::resolve(&configuration).unwrap().unwrap();
     let routes = control_routes(Arc::new(control), &settings).unwrap();
     let runtime = Runtime::new().unwrap();
-    let address = serve_with(&runtime, routes, 8, PATIENCE);
+    let address = serve_within(&runtime, routes, patient());
+    // These are in nobody's way.
+    let _open = half_open(address, 600);
     for (line, header, status, code) in [
         ("GET /nowhere", "", 404, "no_such_route"),
         ("GET /api/v1/components/00000000", "", 404, "unknown"),
@@ -240,6 +380,12 @@ fn every_error_of_the_control_api_is_json() {
             "content-type: application/json\r\ncontent-length: 1\r\n",
             400,
             "bad_request",
+        ),
+        (
+            "POST /api/v1/components/sip/rollback",
+            "content-type: application/json\r\n",
+            409,
+            "nothing_before",
         ),
         (
             "GET /api/v1/components",

@@ -13,7 +13,9 @@ use std::net::SocketAddr;
 
 /// Why nothing can be received.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {transport} {address}: {reason}")]
+#[error(
+    "cannot listen on {transport} {address} (ingest.{transport}.host and ingest.{transport}.port set it): {reason}"
+)]
 pub struct ListenError {
     transport: &'static str,
     address: SocketAddr,

@@ -1,7 +1,13 @@
 //! HEP over TCP: packets back to back on a connection.
 
 use super::{FrameError, Framing, ListenError};
-use crate::{batch::PacketBatch, commit::now_us, log_limit::LogLimit, worker::Work};
+use crate::{
+    batch::PacketBatch,
+    commit::now_us,
+    health::{Code, Health},
+    log_limit::LogLimit,
+    worker::Work,
+};
 use socket2::{SockRef, TcpKeepalive};
 use std::{
     cell::RefCell,
@@ -35,6 +41,8 @@ const DRAIN_WAIT: Duration = Duration::from_millis(200);
 const DRAIN_BYTES_MAX: usize = 16 << 20;
 /// Wait before the next connection is accepted after one could not be.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
+/// How long it stands in health that a connection was closed for want of a place.
+const FULL_LASTS: Duration = Duration::from_secs(60);
 /// Finds peers that are gone without a word: load balancers close after a minute's silence.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
@@ -50,7 +58,9 @@ pub struct TcpListener {
     listener: tokio::net::TcpListener,
     address: SocketAddr,
     connections: Arc<Semaphore>,
+    connections_max: usize,
     idle_timeout: Duration,
+    health: Arc<Health>,
 }
 
 impl TcpListener {
@@ -77,8 +87,16 @@ impl TcpListener {
             listener,
             address,
             connections,
+            connections_max,
             idle_timeout,
+            health: Health::new(),
         })
+    }
+
+    /// Has it report to `health` when all places are taken.
+    #[must_use]
+    pub fn reporting(self, health: Arc<Health>) -> Self {
+        Self { health, ..self }
     }
 
     /// Where it listens.
@@ -108,6 +126,9 @@ impl TcpListener {
             };
             let Ok(permit) = self.connections.clone().try_acquire_owned() else {
                 metrics::counter!("heplake_tcp_connections_refused_total").increment(1);
+                let text = format!("all {} TCP connections are in use", self.connections_max);
+                self.health
+                    .raise_for(Code::TcpConnectionsFull, FULL_LASTS, text);
                 if let Some(left_out) = refused.line(Instant::now().into()) {
                     tracing::warn!(%peer, left_out,
                         "closed at once: all ingest.tcp.max_connections are in use");

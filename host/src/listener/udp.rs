@@ -4,6 +4,7 @@ use super::ListenError;
 use crate::{
     batch::{BATCH_PACKETS_MAX, PacketBatch},
     commit::now_us,
+    health::{Code, Health},
     worker::Work,
 };
 use nix::{
@@ -32,6 +33,8 @@ const DATAGRAMS_PER_CALL: usize = 64;
 const DATAGRAM_BYTES_MAX: usize = 65_535;
 /// How long a receiver waits before it looks whether it should stop.
 const WAIT: Duration = Duration::from_millis(100);
+/// How long it stands in health that packets were lost.
+const LOSS_LASTS: Duration = Duration::from_secs(60);
 /// What the kernel counts for a datagram beside its bytes, at the least: what it keeps of it
 /// has more than 512.
 const DATAGRAM_OVERHEAD_BYTES: usize = 512;
@@ -43,20 +46,43 @@ pub struct UdpListener {
     address: SocketAddr,
     /// What the kernel keeps for it, at the most.
     buffer_bytes: usize,
+    asked_bytes: usize,
+    granted_bytes: usize,
+    health: Arc<Health>,
 }
 
 impl UdpListener {
-    /// Binds a socket that shares its port with those of the other workers, and asks for a
-    /// receive buffer of so many bytes.
+    /// Binds the first socket of an address, and asks for a receive buffer of so many bytes.
     ///
     /// # Errors
-    /// When the address cannot be had.
+    /// When the address cannot be had, or somebody else has it.
     pub fn bind(address: SocketAddr, receive_buffer_bytes: usize) -> Result<Self, ListenError> {
+        Self::open(address, receive_buffer_bytes, false)
+    }
+
+    /// Binds another socket of the same address, for another worker.
+    ///
+    /// # Errors
+    /// As [`Self::bind`].
+    pub fn another(&self) -> Result<Self, ListenError> {
+        Self::open(self.address, self.asked_bytes, true)
+    }
+
+    fn open(
+        address: SocketAddr,
+        receive_buffer_bytes: usize,
+        shares: bool,
+    ) -> Result<Self, ListenError> {
         let failed = |error: std::io::Error| ListenError {
             transport: "udp",
             address,
             reason: error.to_string(),
         };
+        // Sockets of one user share a port if all of them want to, so that a second edge would take half of the
+        // packets of the first: a socket that does not want to finds out. The other workers' share it then.
+        if !shares {
+            UdpSocket::bind(address).map_err(failed)?;
+        }
         let open = || -> std::io::Result<UdpSocket> {
             let socket = Socket::new(
                 Domain::for_address(address),
@@ -91,7 +117,21 @@ impl UdpListener {
             socket,
             address,
             buffer_bytes: granted.max(receive_buffer_bytes),
+            asked_bytes: receive_buffer_bytes,
+            granted_bytes: granted,
+            health: Health::new(),
         })
+    }
+
+    /// Has it report to `health` that its buffer is smaller than asked, and what the kernel drops.
+    #[must_use]
+    pub fn reporting(self, health: Arc<Health>) -> Self {
+        let (asked, granted) = (self.asked_bytes, self.granted_bytes);
+        if granted < asked {
+            let text = format!("the kernel grants {granted} of {asked} bytes");
+            health.raise(Code::UdpReceiveBufferSmall, text);
+        }
+        Self { health, ..self }
     }
 
     /// Where it listens.
@@ -122,6 +162,10 @@ impl UdpListener {
                         dropped_before = dropped;
                         metrics::counter!("heplake_packets_lost_total", "reason" => "udp_kernel_buffer_full")
                             .increment(lost.into());
+                        if lost > 0 {
+                            let text = format!("the kernel's buffer was full: {lost} UDP packets");
+                            self.health.raise_for(Code::PacketsLost, LOSS_LASTS, text);
+                        }
                     }
                     left = left.map(|left| left.saturating_sub(received.buffered_bytes()));
                     ends = left == Some(0);

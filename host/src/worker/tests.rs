@@ -82,3 +82,24 @@ fn workers_are_held_up_by_many_rows_and_by_large_ones() {
         assert_eq!(times > 0, is_held_up, "{waiting:?}");
     }
 }
+
+#[test]
+fn workers_that_stand_still_say_so_in_health() {
+    let amount = Amount {
+        rows: 10,
+        bytes: 100,
+    };
+    let health = Health::new();
+    let backlog = Backlog::reporting(amount, health.clone());
+    backlog.change(Amount::default(), amount);
+    backlog.begin_storing();
+    let mut was_reported = false;
+    backlog.hold_up(|| {
+        if health.report().has(Code::BacklogFull) {
+            was_reported = true;
+            backlog.end_storing(amount);
+        }
+    });
+    assert!(was_reported);
+    assert!(!health.report().has(Code::BacklogFull));
+}

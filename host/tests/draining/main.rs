@@ -6,6 +6,7 @@
 use heplake_host::{
     Edge,
     configuration::{Configuration, EdgeSettings, Machine},
+    health::Half,
     telemetry::Metrics,
 };
 use std::{
@@ -59,7 +60,7 @@ fn an_edge_drains_and_commits_what_it_has_received_though_nobody_stops_sending()
     let directory = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (metrics, edge) = runtime.block_on(async {
-        let metrics = Metrics::install().unwrap();
+        let metrics = Metrics::install(Half::Edge).unwrap();
         let edge = Edge::start(settings(directory.path())).await.unwrap();
         (metrics, edge)
     });

@@ -3,7 +3,7 @@
 use super::print;
 use clap::{Args, Subcommand};
 use heplake_host::{
-    configuration::{Configuration, EdgeSettings, http_address},
+    configuration::{Configuration, ControlSettings, EdgeSettings, http_address},
     process::Failure,
 };
 use heplake_lake::LakeSettings;
@@ -19,7 +19,8 @@ pub(crate) struct ConfigArguments {
 enum Action {
     /// Print every setting with the value in force, its default and its reason, as TOML
     Print,
-    /// Check the configuration file and the HEPLAKE_… variables; says everything that is wrong
+    /// Check the configuration file, the HEPLAKE_… variables, and the places that they name; says everything that is
+    /// wrong
     Check,
 }
 
@@ -28,10 +29,27 @@ pub(crate) fn run(
     configuration: &Configuration,
 ) -> Result<(), Failure> {
     EdgeSettings::resolve(configuration)?;
-    LakeSettings::resolve(configuration)?;
+    ControlSettings::resolve(configuration)?;
+    let settings = LakeSettings::resolve(configuration)?;
     http_address(configuration)?;
     match arguments.action {
         Action::Print => print(configuration.print()),
-        Action::Check => print("The configuration is good.\n"),
+        Action::Check => check(configuration, &settings),
     }
+}
+
+fn check(configuration: &Configuration, settings: &LakeSettings) -> Result<(), Failure> {
+    let mut problems = configuration.check_places()?;
+    problems.extend(settings.check_extensions().err());
+    if !problems.is_empty() {
+        return Err(Failure::Usage(problems.join("\n")));
+    }
+    let mut text = String::from("The configuration is good.\n");
+    if !configuration.service_links().is_empty() {
+        let links = configuration.service_links().join(", ");
+        text.push_str(&format!(
+            "Ignored, since they tell of a service: {links}.\n"
+        ));
+    }
+    print(text)
 }

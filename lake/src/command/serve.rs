@@ -2,16 +2,18 @@
 
 use heplake_host::{
     configuration::{Configuration, ControlSettings, EdgeSettings, http_address},
+    disk::watch_disk,
+    health::{Code, Half, Health},
     http::{self, HostGuard},
     process::Failure,
     service::{catch_signals, drain_edge, start_edge, start_telemetry, until_stopped},
 };
 use heplake_lake::{
-    Lake, LakeSettings,
+    DatabaseError, Lake, LakeSettings, OpenError,
     http::{Api, routes},
     watcher::Watcher,
 };
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Which halves of Heplake run in this process.
@@ -31,29 +33,44 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
     };
     let settings = LakeSettings::resolve(configuration)?;
     let http = http_address(configuration)?;
-    let metrics = start_telemetry(configuration)?;
+    let half = match halves {
+        Halves::Both => Half::Both,
+        Halves::Lake => Half::Lake,
+    };
+    let metrics = start_telemetry(configuration, half)?;
     let mut signals = catch_signals()?;
 
     let listener = http::bind(http, "http").await?;
-    let stop_http = CancellationToken::new();
+    let (stop_control, stop_http) = (CancellationToken::new(), CancellationToken::new());
     let lake = open(settings.clone()).await?;
     let (edge, edge_state) = match edge_settings {
         Some((settings, control)) => {
-            let started = start_edge(settings, control, metrics.clone(), &stop_http).await;
+            let started = start_edge(settings, control, metrics.clone(), &stop_control).await;
             let (edge, state) = started?;
             (Some(edge), Some(state))
         }
         None => (None, None),
     };
     let stop_watching = CancellationToken::new();
-    let watcher = Watcher::new();
+    let health = match &edge {
+        Some(edge) => Arc::clone(edge.health()),
+        None => {
+            let health = Health::new();
+            metrics.measure_health(Arc::clone(&health));
+            health
+        }
+    };
+    let catalog_directory = settings.catalog_path.parent().unwrap_or(Path::new("/"));
+    watch_disk("ducklake.catalog_path", catalog_directory.into(), &health);
+    watch_disk("ducklake.data_path", settings.data_path.clone(), &health);
+    let watcher = Watcher::new(Arc::clone(&health));
     let watching = tokio::spawn(Arc::clone(&watcher).run(
         Arc::clone(&lake),
         settings.register_interval,
         stop_watching.clone(),
     ));
     let server = http.and_then(|address| {
-        let api = Api::new(lake, watcher, edge_state, metrics);
+        let api = Api::new(lake, watcher, edge_state, Arc::clone(&health), metrics);
         let routes = routes(api, HostGuard::of(address));
         http::spawn(listener, routes, "queries", &stop_http)
     });
@@ -63,7 +80,8 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
         reason,
         "stopping: writing and registering what was received"
     );
-    stop_http.cancel();
+    stop_control.cancel();
+    health.raise(Code::Draining, reason);
     let drained = signals
         .drain(async {
             let drained = match edge {
@@ -81,6 +99,8 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
             }))
         })
         .await;
+    // Until here it could be asked how that goes.
+    stop_http.cancel();
     drop(server);
     drained??;
     tracing::info!("stopped");
@@ -93,11 +113,16 @@ async fn open(settings: LakeSettings) -> Result<Arc<Lake>, Failure> {
     let lake = opened
         .map_err(|error| Failure::of("the lake cannot be opened", &error))?
         .map_err(|error| {
-            let what = format!(
-                "the lake cannot be opened (data_dir, or ducklake.catalog_path and ducklake.data_path, say where it is: now {} and {})",
-                catalog.display(),
-                data.display()
-            );
+            let what = match &error {
+                OpenError::Database(DatabaseError::Extension { .. }) => {
+                    "the lake cannot be opened".into()
+                }
+                _ => format!(
+                    "the lake cannot be opened (data_dir, or ducklake.catalog_path and ducklake.data_path, say where it is: now {} and {})",
+                    catalog.display(),
+                    data.display()
+                ),
+            };
             Failure::of(&what, &error)
         })?;
     tracing::info!(catalog_path = %catalog.display(), data_path = %data.display(), "lake opened");

@@ -120,6 +120,11 @@ fn configured_server(configuration: &Configuration) -> Result<String, Failure> {
             "http.enable is false, so that no lake answers; --server names another".into(),
         )
     })?;
+    if address.port() == 0 {
+        return Err(Failure::Usage(
+            "http.port is 0, any that is free: --server says which it became".into(),
+        ));
+    }
     let ip: IpAddr = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

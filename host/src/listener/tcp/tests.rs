@@ -170,3 +170,34 @@ async fn all_that_was_sent_before_is_read_however_slow_a_worker_is() {
     }
     running.await.unwrap();
 }
+
+#[tokio::test]
+async fn connections_that_are_closed_for_want_of_a_place_stand_in_health() {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let health = Health::new();
+    let listener = TcpListener::bind(loopback, 1, PATIENCE).await.unwrap();
+    let listener = listener.reporting(health.clone());
+    let address = listener.address();
+    let (work, _taken) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(listener.run(vec![work], stop.clone()));
+    let _first = TcpStream::connect(address).await.unwrap();
+    let mut second = TcpStream::connect(address).await.unwrap();
+    // It is closed at once.
+    let _ = second.read_to_end(&mut Vec::new()).await;
+    assert!(health.report().has(Code::TcpConnectionsFull));
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_refused_by_the_name_of_its_setting() {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let first = TcpListener::bind(loopback, 1, PATIENCE).await.unwrap();
+    let second = TcpListener::bind(first.address(), 1, PATIENCE).await;
+    let error = second.unwrap_err().to_string();
+    assert!(
+        error.contains("(ingest.tcp.host and ingest.tcp.port set it)"),
+        "{error}"
+    );
+}

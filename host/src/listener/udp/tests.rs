@@ -124,3 +124,27 @@ fn what_the_kernel_drops_is_counted_after_any_number_of_datagrams_that_it_did_no
     );
     assert!(rendered.contains(&counted), "{counted}:\n{rendered}");
 }
+
+#[test]
+fn an_address_that_another_edge_has_is_refused_by_the_name_of_its_setting() {
+    let first = listener(64 << 10);
+    let error = UdpListener::bind(first.address(), 64 << 10).unwrap_err();
+    let address = first.address();
+    let expected = format!(
+        "cannot listen on udp {address} (ingest.udp.host and ingest.udp.port set it): Address already in use"
+    );
+    assert!(error.to_string().starts_with(&expected), "{error}");
+    // The other workers of the same edge share it.
+    assert_eq!(first.another().unwrap().address(), address);
+}
+
+#[test]
+fn a_buffer_that_is_smaller_than_asked_is_a_notice() {
+    for (asked, is_small) in [(4096, false), (1 << 40, true)] {
+        let health = Health::new();
+        let _listener = listener(asked).reporting(health.clone());
+        let report = health.report();
+        assert_eq!(report.has(Code::UdpReceiveBufferSmall), is_small, "{asked}");
+        assert_eq!(report.status, crate::health::Status::Ok);
+    }
+}

@@ -14,8 +14,14 @@ mod edge;
 mod path;
 mod table;
 
-pub use commit::{COMMIT_FORMAT, Commit, CommitError, ComponentDigest, DataFile};
+pub use commit::{
+    COMMIT_BYTES_MAX, COMMIT_FORMAT, Commit, CommitError, CommitParts, ComponentDigest, DataFile,
+    UnfitFile,
+};
 pub use date::{DateError, PartitionDate};
 pub use edge::{EdgeName, EdgeNameError};
-pub use path::{COMMITS_DIRECTORY, CommitPath, DATA_DIRECTORY, DataFilePath, PathError, Sequence};
+pub use path::{
+    ASIDE_DIRECTORY, COMMITS_DIRECTORY, CommitPath, DATA_DIRECTORY, DataFilePath, PathError,
+    Sequence,
+};
 pub use table::{COLUMNS_MAX, Column, ColumnType, TABLES_MAX, Table, TableError, TableName};

@@ -3,6 +3,7 @@
 //! ```text
 //! main/<table>/date=YYYY-MM-DD/<edge>-<20-digit sequence>-<4-digit part>.parquet
 //! commits/<edge>/<20-digit sequence>.json
+//! aside/main/…                         data files that somebody took out of the lake
 //! ```
 //!
 //! A name derives from edge, sequence and table, so writing a commit again overwrites and
@@ -17,6 +18,9 @@ use std::{fmt, str::FromStr};
 pub const DATA_DIRECTORY: &str = "main";
 /// Directory of the commits, below the data path.
 pub const COMMITS_DIRECTORY: &str = "commits";
+/// Directory of the data files that were taken out of the lake, below the data path. They
+/// keep their paths below it, and nothing reads them.
+pub const ASIDE_DIRECTORY: &str = "aside";
 /// Digits of a sequence in a path: enough for any `u64`, so that paths sort as numbers do.
 const SEQUENCE_DIGITS: usize = 20;
 

@@ -1,14 +1,14 @@
 //! One call: every message of a dialog, in order, as a ladder needs it.
 
 use crate::{
-    answer::Answer,
-    query::{QueryError, Readers},
+    answer::End,
+    query::{Asker, QueryError, Readers},
 };
 use heplake_format::{Table, TableName};
 
 /// Most messages of a call: the longest that a person can look through. Beyond it the
 /// answer is cut, and says so.
-const MESSAGES_MAX: usize = 10_000;
+pub(crate) const MESSAGES_MAX: usize = 10_000;
 /// Columns of the answer: name, and what gives it in a table that has the columns named.
 const COLUMNS: [(&str, &str, &[&str]); 18] = [
     ("timestamp", "\"timestamp\"", &["timestamp"]),
@@ -41,23 +41,27 @@ const COLUMNS: [(&str, &str, &[&str]); 18] = [
 
 /// All messages of a dialog: those with its Call-ID or correlation id, over all tables of
 /// SIP, and what was sent about it by other protocols.
-pub(crate) fn messages(readers: &Readers, session_id: &str) -> Result<Answer, QueryError> {
-    let mut selects = Vec::new();
+pub(crate) fn messages(
+    readers: &Readers,
+    session_id: &str,
+    asker: Asker<'_>,
+) -> Result<End, QueryError> {
+    let (mut selects, mut parameters) = (Vec::new(), Vec::new());
     for table in tables() {
         // Not one SELECT with OR: only a comparison alone can reach statistics and Bloom
         // filters of the files.
-        let has_cid = has(&table, "cid");
         selects.push(select(&table, "session_id = ?"));
-        if has_cid {
+        parameters.push(session_id.to_owned());
+        if has(&table, "cid") {
             let condition = "cid = ? AND session_id IS DISTINCT FROM ?";
             selects.push(select(&table, condition));
+            parameters.extend([session_id.to_owned(), session_id.to_owned()]);
         }
     }
     let selects = selects.join(" UNION ALL ");
-    let parameters = vec![session_id.to_owned(); selects.matches('?').count()];
     // A UUID of version 7 is the order of arrival.
     let sql = format!("SELECT * FROM ({selects}) ORDER BY \"timestamp\", uuid");
-    readers.answer(&sql, &parameters, Some(MESSAGES_MAX))
+    readers.answer(&sql, &parameters, Some(MESSAGES_MAX), asker)
 }
 
 /// Tables of a new lake whose rows belong to a call.

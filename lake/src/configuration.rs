@@ -23,6 +23,7 @@ impl LakeSettings {
             threads: get.get(&settings::QUERY_THREADS)?,
             query_deadline: get.get(&settings::QUERY_DEADLINE)?,
             query_rows_max: get.get(&settings::QUERY_MAX_ROWS)?,
+            query_bytes_max: get.get(&settings::QUERY_MAX_BYTES)?,
             register_interval: get.get(&settings::REGISTER_INTERVAL)?,
         })
     }

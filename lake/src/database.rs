@@ -6,7 +6,7 @@
 
 mod type_name;
 
-use crate::{settings::LakeSettings, statement};
+use crate::{answer::Columns, settings::LakeSettings, statement};
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use duckdb::{Config, Connection};
 use serde::{Serialize, de::DeserializeOwned};
@@ -282,33 +282,43 @@ impl Session {
             .query_row(statement::PARSE, [sql], |row| row.get(0))?)
     }
 
-    /// Starts a query and hands its batches on, one by one, while `more` says so. Returns the
-    /// columns: their Arrow types, and DuckDB's names of their types.
-    pub(crate) fn stream(
+    /// Starts a query.
+    pub(crate) fn run(
         &self,
         sql: &str,
         parameters: &[String],
-        mut more: impl FnMut(RecordBatch) -> bool,
-    ) -> Result<(SchemaRef, Vec<String>), DatabaseError> {
+    ) -> Result<Running<'_>, DatabaseError> {
         let mut statement = self.connection.prepare(sql)?;
         let schema = statement
             .stream_arrow(duckdb::params_from_iter(parameters))?
             .get_schema();
-        let columns = 0..schema.fields().len();
-        let types =
-            columns.map(|index| type_name::type_name(&statement.column_logical_type(index)));
-        let types = types.collect();
-        // Not by the iterator, which panics on an error in the middle.
-        while let Some(batch) = statement.step()? {
-            if !more(RecordBatch::from(&batch)) {
-                break;
-            }
-        }
-        Ok((schema, types))
+        Ok(Running { statement, schema })
     }
 
     pub(crate) fn interrupt(&self) -> Interrupt {
         Interrupt(self.connection.interrupt_handle())
+    }
+}
+
+/// A query that gives its rows one batch after the other.
+pub(crate) struct Running<'s> {
+    statement: duckdb::Statement<'s>,
+    schema: SchemaRef,
+}
+
+impl Running<'_> {
+    pub(crate) fn columns(&self) -> Columns {
+        let name = |index| type_name::type_name(&self.statement.column_logical_type(index));
+        Columns {
+            schema: Arc::clone(&self.schema),
+            types: (0..self.schema.fields().len()).map(name).collect(),
+        }
+    }
+
+    /// The next batch. It is not an iterator of the crate's, which panics on an error in the middle.
+    pub(crate) fn next(&self) -> Result<Option<RecordBatch>, DatabaseError> {
+        let batch = self.statement.step()?;
+        Ok(batch.map(|batch| RecordBatch::from(&batch)))
     }
 }
 

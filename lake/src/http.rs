@@ -1,10 +1,11 @@
 //! HTTP of the lake: queries in, answers out, as JSON, CSV, NDJSON, Arrow or text.
 //!
 //! ```text
-//!  request ─▶ parameters, checked ─▶ Lake (blocking, bounded) ─▶ Answer ─▶ body by Accept
+//!  request ─▶ parameters, checked ─▶ Lake (blocking, bounded) ─▶ rows ─▶ body by Accept, in chunks
 //!                 └─▶ error ◀──────────────┘   one table from errors to status codes
 //! ```
 
+mod body;
 mod error;
 mod format;
 mod guard;
@@ -14,20 +15,17 @@ mod render;
 mod tests;
 mod value;
 
-use crate::{
-    Answer, Lake, QueryError,
-    ladder::{self, Step},
-    watcher::Watcher,
-};
+use crate::{Lake, Question, watcher::Watcher};
 use axum::{
     Extension, Json, Router,
     body::Body,
     extract::{Path, State, rejection::PathRejection},
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, Uri},
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use body::About;
 use error::{ApiError, no_such_call};
 use format::Format;
 use heplake_host::{
@@ -35,13 +33,17 @@ use heplake_host::{
     http::{BodyLimits, EdgeState, HostGuard, answer_health, render as render_metrics},
     telemetry::Metrics,
 };
-use parameters::{CallParameters, Parameters, SqlRequest};
+use parameters::{CallParameters, Parameters, SqlRequest, check_session_id};
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Instant};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
-/// Largest body of a request: the longest SQL statement, and its JSON around it.
-const BODY_BYTES_MAX: usize = 2 << 20;
+/// Largest body of a request: the longest SQL statement, each byte of which JSON may write as six, and
+/// the JSON around it.
+const BODY_BYTES_MAX: usize = 512 << 10;
 
 /// Requests that use the lake at a time, running or waiting for their turn: each may hold a
 /// thread until the deadline. Further ones are told to come back.
@@ -93,11 +95,7 @@ impl Api {
         &self,
         work: impl FnOnce(&Lake) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let place = Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
-            ApiError::busy(&format!(
-                "{REQUESTS_AT_ONCE} requests are running or waiting"
-            ))
-        })?;
+        let place = self.place()?;
         let lake = Arc::clone(&self.lake);
         let done = spawn_blocking(move || {
             let _place = place;
@@ -105,6 +103,53 @@ impl Api {
         });
         done.await
             .unwrap_or_else(|panic| Err(ApiError::ended_abnormally(&panic)))
+    }
+
+    /// Answers a question while it is asked, if a place is free. When the client goes away the query
+    /// is stopped.
+    async fn answer(
+        &self,
+        question: Question,
+        format: Format,
+        width: usize,
+    ) -> Result<Response, ApiError> {
+        let place = self.place()?;
+        let coverage = match &question {
+            Question::Search(search) => {
+                let search = search.clone();
+                Some(self.ask(move |lake| Ok(lake.coverage(&search)?)).await?)
+            }
+            _ => None,
+        };
+        let (mut sink, pending) = body::channel(About {
+            format,
+            width,
+            row_limit: self.lake.row_limit(&question),
+            bytes_max: self.lake.bytes_max(),
+            coverage,
+        });
+        let lake = Arc::clone(&self.lake);
+        spawn_blocking(move || {
+            let _place = place;
+            let cancellation = sink.cancellation();
+            let ended = lake.ask(&question, &cancellation, &mut sink);
+            let ended = match (&question, ended) {
+                (Question::Call(session_id), Ok(_)) if sink.row_count() == 0 => {
+                    Err(no_such_call(session_id))
+                }
+                (_, ended) => ended.map_err(ApiError::from),
+            };
+            sink.end(ended);
+        });
+        pending.response().await
+    }
+
+    fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        Arc::clone(&self.free).try_acquire_owned().map_err(|_| {
+            ApiError::busy(&format!(
+                "{REQUESTS_AT_ONCE} requests are running or waiting"
+            ))
+        })
     }
 }
 
@@ -149,7 +194,7 @@ async fn sql(State(api): State<Api>, headers: HeaderMap, body: Body) -> Result<R
     guard::check_content_type(&headers)?;
     let body = BodyLimits::new(BODY_BYTES_MAX).read(body).await?;
     let SqlRequest { sql, limit } = SqlRequest::parse(&body)?;
-    api.ask(move |lake| respond(&lake.sql(&sql, limit)?, format, LADDER_COLUMNS))
+    api.answer(Question::Sql { sql, limit }, format, LADDER_COLUMNS)
         .await
 }
 
@@ -160,7 +205,7 @@ async fn search(
 ) -> Result<Response, ApiError> {
     let format = Format::accepted(&headers, &Format::OF_ROWS)?;
     let search = Parameters::of(&uri)?.search()?;
-    api.ask(move |lake| respond(&lake.search(&search)?, format, LADDER_COLUMNS))
+    api.answer(Question::Search(search), format, LADDER_COLUMNS)
         .await
 }
 
@@ -171,44 +216,9 @@ async fn call(
     session_id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let Path(session_id) = session_id?;
+    check_session_id(&session_id)?;
     let format = Format::accepted(&headers, &Format::OF_A_CALL)?;
     let CallParameters { width } = Parameters::of(&uri)?.call()?;
-    api.ask(move |lake| {
-        let answer = lake.call(&session_id)?;
-        if answer.row_count() == 0 {
-            return Err(no_such_call(&session_id));
-        }
-        respond(&answer, format, width.unwrap_or(LADDER_COLUMNS))
-    })
-    .await
-}
-
-/// An answer in the format that was asked for. JSON says itself whether it is cut; of the
-/// others a header does.
-fn respond(answer: &Answer, format: Format, width: usize) -> Result<Response, ApiError> {
-    let unprintable = |error: arrow::error::ArrowError| {
-        ApiError::from(QueryError::Internal(format!(
-            "the answer cannot be written as {}: {error}",
-            format.content_type()
-        )))
-    };
-    let body = match format {
-        Format::Json => render::json(answer),
-        Format::Ndjson => render::ndjson(answer),
-        Format::Csv => render::csv(answer),
-        Format::Arrow => render::arrow_stream(answer).map_err(unprintable)?,
-        Format::Text => {
-            let steps = answer.batches.iter().flat_map(Step::of_batch).collect();
-            ladder::draw(steps, width).into_bytes()
-        }
-    };
-    let truncated = if answer.truncated { "true" } else { "false" };
-    let headers = [
-        (header::CONTENT_TYPE.as_str(), format.content_type()),
-        ("x-heplake-truncated", truncated),
-        // A call's data is nobody else's to keep.
-        (header::CACHE_CONTROL.as_str(), "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS.as_str(), "nosniff"),
-    ];
-    Ok((headers, body).into_response())
+    let width = width.unwrap_or(LADDER_COLUMNS);
+    api.answer(Question::Call(session_id), format, width).await
 }

@@ -1,14 +1,14 @@
 //! The lake as its callers have it.
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, End, Held, Receiver},
     call,
     catalog::{Catalog, TableConflict},
     database::DatabaseError,
     lock::{CatalogLock, LockError},
-    query::{QueryError, Readers},
+    query::{Asker, Cancellation, QueryError, Readers},
     register::{RegisterError, Registered, Registrar},
-    search::Search,
+    search::{Coverage, Search},
     settings::LakeSettings,
     store::{Store, StoreError},
     tables::{self, TableSummary},
@@ -124,6 +124,28 @@ impl Lake {
         tables::summaries(&self.readers, &self.lake_name)
     }
 
+    /// Answers a question part by part, as DuckDB finds the answer. It stops when `cancellation` says
+    /// that nobody waits any more.
+    ///
+    /// # Errors
+    /// See [`QueryError`]. Some of the answer may have been taken before.
+    pub fn ask(
+        &self,
+        question: &Question,
+        cancellation: &Cancellation,
+        receiver: &mut dyn Receiver,
+    ) -> Result<End, QueryError> {
+        let asker = Asker {
+            receiver,
+            cancellation,
+        };
+        match question {
+            Question::Sql { sql, limit } => self.readers.judged(sql, *limit, asker),
+            Question::Search(search) => search.run(&self.readers, asker),
+            Question::Call(session_id) => call::messages(&self.readers, session_id, asker),
+        }
+    }
+
     /// Answers one statement that only reads. Tables can be named with and without the
     /// lake's name. `limit` is the most rows to give: 10 000 if nothing is said, never more
     /// than [`LakeSettings::query_rows_max`].
@@ -131,7 +153,8 @@ impl Lake {
     /// # Errors
     /// See [`QueryError`].
     pub fn sql(&self, sql: &str, limit: Option<usize>) -> Result<Answer, QueryError> {
-        self.readers.judged(sql, limit)
+        let sql = sql.to_owned();
+        self.held(&Question::Sql { sql, limit })
     }
 
     /// Searches SIP messages, newest first.
@@ -139,7 +162,15 @@ impl Lake {
     /// # Errors
     /// See [`QueryError`].
     pub fn search(&self, search: &Search) -> Result<Answer, QueryError> {
-        search.run(&self.readers)
+        self.held(&Question::Search(search.clone()))
+    }
+
+    /// The tables that a search looks through, and those that it does not.
+    ///
+    /// # Errors
+    /// See [`QueryError`].
+    pub fn coverage(&self, search: &Search) -> Result<Coverage, QueryError> {
+        search.coverage(&self.readers)
     }
 
     /// All messages of a dialog, in order: by Call-ID, or the correlation id of HEP.
@@ -147,8 +178,46 @@ impl Lake {
     /// # Errors
     /// See [`QueryError`].
     pub fn call(&self, session_id: &str) -> Result<Answer, QueryError> {
-        call::messages(&self.readers, session_id)
+        self.held(&Question::Call(session_id.to_owned()))
     }
+
+    /// Most rows of the answer to a question.
+    #[must_use]
+    pub fn row_limit(&self, question: &Question) -> usize {
+        self.readers.limit(Some(match question {
+            Question::Sql { limit, .. } => return self.readers.limit(*limit),
+            Question::Search(search) => search.limit(),
+            Question::Call(_) => call::MESSAGES_MAX,
+        }))
+    }
+
+    /// Most bytes of an answer.
+    #[must_use]
+    pub fn bytes_max(&self) -> u64 {
+        self.readers.bytes_max()
+    }
+
+    fn held(&self, question: &Question) -> Result<Answer, QueryError> {
+        let mut held = Held::default();
+        let end = self.ask(question, &Cancellation::default(), &mut held)?;
+        Ok(held.answer(end))
+    }
+}
+
+/// What is asked of a lake.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// The rows of a statement.
+    Sql {
+        /// The statement.
+        sql: String,
+        /// Most rows to give.
+        limit: Option<usize>,
+    },
+    /// The newest messages that match.
+    Search(Search),
+    /// The messages of a dialog, by its Call-ID or correlation id.
+    Call(String),
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, OpenError> {

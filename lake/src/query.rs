@@ -1,15 +1,21 @@
 //! Queries: who answers them, for how long, and how much.
+//!
+//! ```text
+//!  caller ─▶ turn ─▶ thread with a large stack: parse, judge, run ─▶ Receiver, batch by batch
+//!     └────── watches the deadline, and whether anybody waits still ──┘
+//! ```
 
 use crate::{
-    answer::Answer,
+    answer::{Cut, End, Flow, Receiver},
     database::{DatabaseError, Session},
+    redaction::Redaction,
     settings::LakeSettings,
     statement::{Statement, StatementRefusal},
 };
 use arrow::array::RecordBatch;
 use serde::de::DeserializeOwned;
 use std::{
-    sync::{Condvar, Mutex, PoisonError, mpsc},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -19,12 +25,12 @@ use std::{
 const QUERIES_AT_ONCE: usize = 8;
 /// Rows of an answer when nobody says how many.
 const ROWS_DEFAULT: usize = 10_000;
-/// Bytes of an answer beyond which it is cut, whatever its rows: all of it is held in
-/// memory, and a single payload may have 64 KiB.
-const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// How often a query beyond its deadline is told to stop. Once might fall into the moment
 /// between two of its steps, where DuckDB forgets it.
 const INTERRUPT_AGAIN: Duration = Duration::from_millis(50);
+/// Stack of the thread that runs a query. DuckDB recurses on statements and on some data. Memory is
+/// taken only for what is used of it.
+const STACK_BYTES: usize = 64 << 20;
 
 /// Why a query has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -35,8 +41,10 @@ pub enum QueryError {
     /// The statement is wrong: a name, a type, a value. Fix it.
     #[error("{0}")]
     Statement(String),
-    /// It took too long. Ask for fewer dates, or fewer columns.
-    #[error("the query was stopped after its deadline of {0:?}: ask for less, such as fewer dates")]
+    /// It took too long, or its answer was not taken in time. Ask for less.
+    #[error(
+        "the query was stopped after its deadline of {0:?}, in which its answer must be read, too: ask for less, such as fewer dates"
+    )]
     Deadline(Duration),
     /// All that may run at once did, for the whole deadline. Try again later.
     #[error("no turn within {0:?}: {QUERIES_AT_ONCE} other queries are running; try again later")]
@@ -44,9 +52,54 @@ pub enum QueryError {
     /// The memory of all queries together was used up.
     #[error("the query needs more memory than there is for queries: {0}")]
     OutOfMemory(String),
+    /// Nobody waits for the answer any more.
+    #[error("the query was stopped, because nobody waits for its answer")]
+    Abandoned,
     /// A fault that is not the query's.
     #[error("the lake could not answer: {0}")]
     Internal(String),
+}
+
+/// Says that nobody waits for a query any more. A clone speaks of the same query.
+#[derive(Clone, Debug, Default)]
+pub struct Cancellation(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Wanted,
+    Cancelled,
+    Done,
+}
+
+impl Cancellation {
+    /// Stops the query, if it has not ended.
+    pub fn cancel(&self) {
+        self.leave(State::Cancelled);
+    }
+
+    /// Whether the query was told to stop.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.wait(Duration::ZERO) == State::Cancelled
+    }
+
+    fn leave(&self, next: State) {
+        let (state, changed) = &*self.0;
+        let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        if *state == State::Wanted {
+            *state = next;
+        }
+        changed.notify_all();
+    }
+
+    /// The state, once it is another than wanted or some time has passed.
+    fn wait(&self, time: Duration) -> State {
+        let (state, changed) = &*self.0;
+        let state = state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = changed.wait_timeout_while(state, time, |state| *state == State::Wanted);
+        *waited.unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 /// Those who answer queries: a session each, all of one instance.
@@ -56,8 +109,16 @@ pub(crate) struct Readers {
     free: Mutex<usize>,
     returned: Condvar,
     lake_name: String,
+    redaction: Redaction,
     deadline: Duration,
     rows_max: usize,
+    bytes_max: u64,
+}
+
+/// Who asked, and who takes the answer.
+pub(crate) struct Asker<'a> {
+    pub(crate) receiver: &'a mut dyn Receiver,
+    pub(crate) cancellation: &'a Cancellation,
 }
 
 impl Readers {
@@ -68,18 +129,29 @@ impl Readers {
             free: Mutex::new(QUERIES_AT_ONCE),
             returned: Condvar::new(),
             lake_name: settings.lake_name.clone(),
+            redaction: Redaction::new(settings),
             deadline: settings.query_deadline,
             rows_max: settings.query_rows_max,
+            bytes_max: settings.query_bytes_max,
         })
     }
 
     /// Answers a statement of a stranger.
-    pub(crate) fn judged(&self, sql: &str, limit: Option<usize>) -> Result<Answer, QueryError> {
+    pub(crate) fn judged(
+        &self,
+        sql: &str,
+        limit: Option<usize>,
+        asker: Asker<'_>,
+    ) -> Result<End, QueryError> {
         let statement = Statement::of(sql)?;
-        self.within_deadline(|session| {
-            let tree = session.parse(statement.query)?;
-            statement.judge(&tree, &self.lake_name)?;
-            self.stream(session, sql, &[], limit)
+        let Asker {
+            receiver,
+            cancellation,
+        } = asker;
+        self.within_deadline(sql, cancellation, |session, deadline| {
+            let tree = session.parse(statement.query())?;
+            let judged = statement.judge(&tree, &self.lake_name)?;
+            self.stream(session, judged.sql(), &[], limit, deadline, receiver)
         })
     }
 
@@ -89,13 +161,36 @@ impl Readers {
         sql: &str,
         parameters: &[String],
         limit: Option<usize>,
-    ) -> Result<Answer, QueryError> {
-        self.within_deadline(|session| self.stream(session, sql, parameters, limit))
+        asker: Asker<'_>,
+    ) -> Result<End, QueryError> {
+        let Asker {
+            receiver,
+            cancellation,
+        } = asker;
+        let written = parameters.join("\n");
+        self.within_deadline(&written, cancellation, |session, deadline| {
+            self.stream(session, sql, parameters, limit, deadline, receiver)
+        })
     }
 
     /// The rows of a statement of our own.
-    pub(crate) fn rows<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>, QueryError> {
-        self.within_deadline(|session| Ok(session.rows(sql, &[])?))
+    pub(crate) fn rows<T: DeserializeOwned + Send>(&self, sql: &str) -> Result<Vec<T>, QueryError> {
+        self.within_deadline("", &Cancellation::default(), |session, _| {
+            Ok(session.rows(sql, &[])?)
+        })
+    }
+
+    /// Most rows of an answer to a client that asks for so many.
+    pub(crate) fn limit(&self, asked: Option<usize>) -> usize {
+        asked.unwrap_or(ROWS_DEFAULT).min(self.rows_max)
+    }
+
+    pub(crate) fn lake_name(&self) -> &str {
+        &self.lake_name
+    }
+
+    pub(crate) fn bytes_max(&self) -> u64 {
+        self.bytes_max
     }
 
     fn stream(
@@ -104,70 +199,110 @@ impl Readers {
         sql: &str,
         parameters: &[String],
         limit: Option<usize>,
-    ) -> Result<Answer, QueryError> {
-        let limit = limit.unwrap_or(ROWS_DEFAULT).min(self.rows_max);
+        deadline: Instant,
+        receiver: &mut dyn Receiver,
+    ) -> Result<End, QueryError> {
         let started = Instant::now();
-        let mut batches = Vec::new();
-        let (mut rows, mut bytes, mut truncated) = (0, 0, false);
-        let (schema, types) = session.stream(sql, parameters, |batch: RecordBatch| {
-            let room = limit - rows;
-            truncated = batch.num_rows() > room;
-            let batch = if truncated {
-                batch.slice(0, room)
-            } else {
-                batch
+        let running = session.run(sql, parameters)?;
+        let columns = running.columns();
+        let mut flow = receiver.columns(&columns, deadline);
+        let (mut rows_left, mut bytes_left) = (self.limit(limit), self.bytes_max);
+        let mut cut = None;
+        while flow == Flow::More && cut.is_none() {
+            let Some(batch) = running.next()? else {
+                break;
             };
-            rows += batch.num_rows();
-            bytes += batch.get_array_memory_size();
-            batches.push(batch);
-            truncated |= bytes > ANSWER_BYTES_MAX;
-            !truncated
-        })?;
-        Ok(Answer {
-            types,
-            schema,
-            batches,
-            truncated,
+            let (part, cut_by) = fitting(&batch, rows_left, bytes_left);
+            cut = cut_by;
+            rows_left -= part.num_rows();
+            bytes_left = bytes_left.saturating_sub(batch.get_array_memory_size() as u64);
+            if part.num_rows() > 0 {
+                flow = receiver.rows(&part);
+            }
+        }
+        match flow {
+            Flow::More => {}
+            Flow::Full => cut = Some(Cut::Bytes),
+            Flow::Late => return Err(QueryError::Deadline(self.deadline)),
+            Flow::Gone => return Err(QueryError::Abandoned),
+        }
+        Ok(End {
+            cut,
             elapsed: started.elapsed(),
         })
     }
 
-    /// Waits for a session and works with it, both within the deadline.
-    fn within_deadline<T>(
+    /// Waits for a session and works with it, both within the deadline, and no longer than somebody
+    /// waits for it. `written` is what the client wrote, for its error.
+    fn within_deadline<T: Send>(
         &self,
-        work: impl FnOnce(&Session) -> Result<T, QueryError>,
+        written: &str,
+        cancellation: &Cancellation,
+        work: impl FnOnce(&Session, Instant) -> Result<T, QueryError> + Send,
     ) -> Result<T, QueryError> {
         let started = Instant::now();
+        let deadline = started + self.deadline;
         let _turn = Turn::wait(self)?;
         let session = {
             let first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
             first.another(&self.lake_name)?
         };
-        let left = self.deadline.saturating_sub(started.elapsed());
         let interrupt = session.interrupt();
-        thread::scope(|scope| {
-            let (done, watch) = mpsc::channel::<()>();
-            let watcher = thread::Builder::new().spawn_scoped(scope, move || {
-                let mut late = false;
-                let mut wait = left;
-                while watch.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    late = true;
-                    wait = INTERRUPT_AGAIN;
-                    interrupt.now();
+        let outcome = thread::scope(|scope| {
+            let worker = thread::Builder::new().stack_size(STACK_BYTES);
+            let worker = worker.spawn_scoped(scope, move || {
+                /// Ends the watch also by a panic.
+                struct Done<'a>(&'a Cancellation);
+
+                impl Drop for Done<'_> {
+                    fn drop(&mut self) {
+                        self.0.leave(State::Done);
+                    }
                 }
-                late
+
+                let done = Done(cancellation);
+                let outcome = work(&session, deadline);
+                drop(done);
+                outcome
             });
-            let watcher = watcher.map_err(|error| {
-                QueryError::Internal(format!("no thread to watch the deadline: {error}"))
+            let worker = worker.map_err(|error| {
+                QueryError::Internal(format!("no thread to run the query: {error}"))
             })?;
-            let outcome = work(&session);
-            drop(done);
-            let late = watcher.join().unwrap_or(false);
+            let mut state = cancellation.wait(deadline.saturating_duration_since(Instant::now()));
+            let late = state == State::Wanted;
+            while !worker.is_finished() && state != State::Done {
+                interrupt.now();
+                thread::sleep(INTERRUPT_AGAIN);
+                state = cancellation.wait(Duration::ZERO);
+            }
+            let outcome = worker
+                .join()
+                .unwrap_or_else(|_| Err(QueryError::Internal("the query ended abnormally".into())));
             match outcome {
                 Err(QueryError::Internal(_)) if late => Err(QueryError::Deadline(self.deadline)),
+                Err(QueryError::Internal(_)) if state == State::Cancelled => {
+                    Err(QueryError::Abandoned)
+                }
                 outcome => outcome,
             }
-        })
+        });
+        outcome.map_err(|error| self.redaction.of(error, written))
+    }
+}
+
+/// As many of the first rows as the limits leave room for, and the limit that cut the others off.
+fn fitting(batch: &RecordBatch, rows_left: usize, bytes_left: u64) -> (RecordBatch, Option<Cut>) {
+    let rows = batch.num_rows();
+    let bytes = batch.get_array_memory_size() as u64;
+    if bytes > bytes_left {
+        // Rows of one batch are taken to be of one size.
+        let room = u128::from(bytes_left) * rows as u128 / u128::from(bytes);
+        let room = usize::try_from(room).unwrap_or(rows).min(rows_left);
+        (batch.slice(0, room), Some(Cut::Bytes))
+    } else if rows > rows_left {
+        (batch.slice(0, rows_left), Some(Cut::Rows))
+    } else {
+        (batch.clone(), None)
     }
 }
 

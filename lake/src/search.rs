@@ -1,14 +1,16 @@
 //! The typed search for SIP messages: what dashboards ask most.
 
 use crate::{
-    answer::Answer,
+    answer::End,
+    database::literal,
     footer::TIMESTAMP_US,
-    query::{QueryError, Readers},
+    query::{Asker, QueryError, Readers},
 };
 use heplake_format::{PartitionDate, Table};
+use serde::Deserialize;
 
-/// Messages to find: all that is given must match. A text with `%` in it is a pattern of
-/// SQL's LIKE, else it must be equal.
+/// Messages to find: all that is given must match. A text must be equal, but for `%`, which stands for
+/// any text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Search {
     /// Not before this time, µs since 1970, UTC.
@@ -33,10 +35,18 @@ pub struct Search {
     pub limit: Option<usize>,
 }
 
+/// What a search looks through. It knows the tables of SIP only, and of those the ones that have the
+/// columns that it asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Coverage {
+    /// The tables that it looks through.
+    pub searched: Vec<String>,
+    /// The other tables of the lake. Rows in them are not found.
+    pub left_out: Vec<String>,
+}
+
 /// Messages when nobody says how many.
 const LIMIT_DEFAULT: usize = 100;
-/// Most messages, beyond which a search is no help: ask by SQL.
-const LIMIT_MAX: usize = 1_000_000;
 /// Columns of the answer, which a table may lack.
 const COLUMNS: [&str; 17] = [
     "timestamp",
@@ -59,14 +69,38 @@ const COLUMNS: [&str; 17] = [
 ];
 
 impl Search {
+    /// Most messages, beyond which a search is no help: ask by SQL.
+    pub const LIMIT_MAX: usize = 1_000_000;
+
     /// Finds the newest.
-    pub(crate) fn run(&self, readers: &Readers) -> Result<Answer, QueryError> {
+    pub(crate) fn run(&self, readers: &Readers, asker: Asker<'_>) -> Result<End, QueryError> {
         let (sql, parameters) = self.sql();
-        readers.answer(&sql, &parameters, Some(self.limit()))
+        readers.answer(&sql, &parameters, Some(self.limit()), asker)
     }
 
-    fn limit(&self) -> usize {
-        self.limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX)
+    /// Which tables are looked through, and which of the lake's are not.
+    pub(crate) fn coverage(&self, readers: &Readers) -> Result<Coverage, QueryError> {
+        #[derive(Deserialize)]
+        struct Name {
+            table_name: String,
+        }
+        let searched: Vec<String> = Table::of_sip()
+            .iter()
+            .filter(|table| self.conditions(table, &mut Vec::new()).is_some())
+            .map(|table| table.name.to_string())
+            .collect();
+        let names: Vec<Name> = readers.rows(&format!(
+            "SELECT table_name FROM duckdb_tables()
+             WHERE database_name = {} AND schema_name = 'main' ORDER BY table_name",
+            literal(readers.lake_name())
+        ))?;
+        let names = names.into_iter().map(|name| name.table_name);
+        let left_out = names.filter(|name| !searched.contains(name)).collect();
+        Ok(Coverage { searched, left_out })
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit.unwrap_or(LIMIT_DEFAULT).min(Self::LIMIT_MAX)
     }
 
     /// One SELECT over the tables that can hold a match.
@@ -109,21 +143,54 @@ impl Search {
             ("dst_ip", &self.dst_ip),
         ] {
             let Some(wanted) = wanted else { continue };
-            let operator = if wanted.contains('%') { "LIKE" } else { "=" };
+            let (matches, value) = matching(wanted);
             if has(name) {
-                conditions.push(format!("\"{name}\" {operator} ?"));
-                parameters.push(wanted.clone());
+                conditions.push(matches(&format!("\"{name}\"")));
+                parameters.push(value);
             } else if has("aor") && matches!(name, "caller" | "callee") {
-                conditions.push(format!(
-                    "(aor {operator} ? OR split_part(aor, '@', 1) {operator} ?)"
-                ));
-                parameters.extend([wanted.clone(), wanted.clone()]);
+                let (whole, user) = (matches("aor"), matches("split_part(aor, '@', 1)"));
+                conditions.push(format!("({whole} OR {user})"));
+                parameters.extend([value.clone(), value]);
             } else {
                 return None;
             }
         }
         Some(conditions)
     }
+}
+
+/// How an expression is compared with a text that was asked for, and the value of the parameter.
+///
+/// A pattern is not given to LIKE, which tries every place again at each `%`: a message with a long
+/// user and a pattern with a dozen of them would take hours. These take time with the text's length.
+fn matching(wanted: &str) -> (impl Fn(&str) -> String, String) {
+    let inner = wanted.trim_start_matches('%').trim_end_matches('%');
+    let (open_start, open_end) = (wanted.starts_with('%'), wanted.ends_with('%'));
+    let (call, value) = match (open_start, open_end) {
+        _ if inner.contains('%') => ("regexp_full_match", expression(wanted)),
+        (false, false) => ("", wanted.to_owned()),
+        (false, true) => ("starts_with", inner.to_owned()),
+        (true, false) => ("ends_with", inner.to_owned()),
+        (true, true) => ("contains", inner.to_owned()),
+    };
+    let compared = move |expression: &str| match call {
+        "" => format!("{expression} = ?"),
+        call => format!("{call}({expression}, ?)"),
+    };
+    (compared, value)
+}
+
+/// The regular expression of a text in which `%` stands for any text.
+fn expression(pattern: &str) -> String {
+    let mut expression = String::from("(?s)");
+    for c in pattern.chars() {
+        match c {
+            '%' => expression.push_str(".*"),
+            c if c.is_ascii_punctuation() => expression.extend(['\\', c]),
+            c => expression.push(c),
+        }
+    }
+    expression
 }
 
 /// Bounds of time. They are numbers of our own, hence written out: DuckDB plans a prepared

@@ -25,6 +25,8 @@ pub struct LakeSettings {
     pub query_deadline: Duration,
     /// Most rows of one answer, whatever limit is asked for.
     pub query_rows_max: usize,
+    /// Most bytes of one answer.
+    pub query_bytes_max: u64,
     /// How often the service looks for new commits.
     pub register_interval: Duration,
 }

@@ -53,10 +53,14 @@ pub(crate) fn summaries(
             SELECT f.table_id, sum(f.record_count)::UBIGINT AS record_count,
                 count(*)::UBIGINT AS file_count,
                 sum(f.file_size_bytes)::UBIGINT AS file_size_bytes,
-                min(TRY_CAST(p.partition_value AS DATE)) AS date_min,
-                max(TRY_CAST(p.partition_value AS DATE)) AS date_max
+                min(p.date) AS date_min,
+                max(p.date) AS date_max
             FROM {metadata}.ducklake_data_file f
-            LEFT JOIN {metadata}.ducklake_file_partition_value p USING (data_file_id)
+            LEFT JOIN (
+                SELECT data_file_id, TRY_CAST(partition_value AS DATE) AS date
+                FROM {metadata}.ducklake_file_partition_value
+            ) p ON p.data_file_id = f.data_file_id
+                AND p.date BETWEEN DATE '0001-01-01' AND DATE '9999-12-31'
             WHERE f.end_snapshot IS NULL
             GROUP BY f.table_id
         )

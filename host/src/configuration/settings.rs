@@ -145,7 +145,10 @@ QUERY_THREADS: usize = count::<1, 1024>, "query.threads", "{half_the_processors}
 "Threads of all queries together. Half the processors, since packets cannot wait and queries can.";
 
 QUERY_MAX_ROWS: usize = count::<1, 100_000_000>, "query.max_rows", "100000",
-"Rows that an answer holds at most; a longer one is cut and says so. An answer is held in memory until it is sent.";
+"Rows that an answer holds at most; a longer one is cut and says so.";
+
+QUERY_MAX_BYTES: u64 = byte_count::<4096, TIB>, "query.max_bytes", "256MiB",
+"Bytes that an answer holds at most; a longer one is cut and says so. More than anybody reads, and a payload may have 64 KiB. An answer is sent while it is made, so this costs no memory, but it must be read before query.deadline.";
 
 REGISTER_INTERVAL: Duration = duration::<10, 3600>, "lake.register_interval", "1s",
 "How often the lake looks for new commits. A look that finds none lists one directory an edge.";

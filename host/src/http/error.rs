@@ -37,6 +37,34 @@ impl ApiError {
         }
     }
 
+    /// Counts it, and logs it if it is the service's fault. An error that becomes a response is recorded
+    /// then; one that ends an answer which was begun has no response of its own.
+    pub fn record(&self) {
+        let Self {
+            status,
+            code,
+            message,
+            ..
+        } = self;
+        // Busy is no failure, and as frequent as clients like: it is counted.
+        if status.is_server_error() && *code != BUSY {
+            tracing::warn!(%status, code, message, "a request failed");
+        }
+        metrics::counter!("heplake_http_errors_total", "code" => *code).increment(1);
+    }
+
+    /// The code that clients can compare.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The message for people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// With a member of the answer beside `error`.
     #[must_use]
     pub fn with(self, key: &'static str, value: Value) -> Self {
@@ -124,22 +152,23 @@ impl From<PathRejection> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        self.record();
         let Self {
             status,
             code,
             message,
             member,
         } = self;
-        // Busy is no failure, and as frequent as clients like: it is counted.
-        if status.is_server_error() && code != BUSY {
-            tracing::warn!(%status, code, message, "a request failed");
-        }
-        metrics::counter!("heplake_http_errors_total", "code" => code).increment(1);
         let mut body = json!({ "error": { "code": code, "message": message } });
         if let Some((key, value)) = member {
             body[key] = value;
         }
-        let mut response = (status, Json(body)).into_response();
+        let headers = [
+            // A message may name a call, which is nobody else's to keep.
+            (header::CACHE_CONTROL, "no-store"),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ];
+        let mut response = (status, headers, Json(body)).into_response();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response
                 .headers_mut()

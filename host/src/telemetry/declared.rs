@@ -107,7 +107,9 @@ const HEALTH_CODES: &[&str] = &{
 
 /// Codes of errors over HTTP, of all listeners.
 const HTTP_ERROR_CODES: &[&str] = &[
+    "abandoned",
     "ambiguous",
+    "answer_too_large",
     "bad_request",
     "body_too_large",
     "body_too_slow",

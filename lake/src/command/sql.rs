@@ -23,7 +23,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const CELL_COLUMNS_MAX: usize = 60;
 
 /// Largest statement that is read from standard input, in bytes: more than the lake takes.
-const STATEMENT_BYTES_MAX: u64 = 2 << 20;
+const STATEMENT_BYTES_MAX: u64 = 128 << 10;
 
 /// Largest answer that is read, in bytes: more than the lake gives.
 const ANSWER_BYTES_MAX: u64 = 4 << 30;
@@ -87,7 +87,11 @@ pub(crate) fn run(arguments: &SqlArguments, configuration: &Configuration) -> Re
         Some(server) => server.trim_end_matches('/').to_string(),
         None => configured_server(configuration)?,
     };
-    let body = ask(&server, &statement(&arguments.sql)?, arguments)?;
+    let Reply {
+        body,
+        truncated,
+        row_limit,
+    } = ask(&server, &statement(&arguments.sql)?, arguments)?;
     match arguments.format {
         Format::Table => {
             let answer: Answer = serde_json::from_slice(&body)
@@ -97,7 +101,51 @@ pub(crate) fn run(arguments: &SqlArguments, configuration: &Configuration) -> Re
             Ok(())
         }
         Format::Json => print([body, b"\n".to_vec()].concat()),
-        Format::Csv | Format::Ndjson => print(body),
+        Format::Csv => {
+            let (text, records) = csv_of_a_terminal(&body);
+            print(text)?;
+            // The first is the header.
+            tell_of_more(truncated, records.saturating_sub(1), row_limit);
+            Ok(())
+        }
+        Format::Ndjson => {
+            let records = body.iter().filter(|byte| **byte == b'\n').count();
+            print(body)?;
+            tell_of_more(truncated, records, row_limit);
+            Ok(())
+        }
+    }
+}
+
+/// The text with the line ends of a terminal, where `$(…)` would keep the CR of RFC 4180, and the number
+/// of records. What stands between quotes stays.
+fn csv_of_a_terminal(body: &[u8]) -> (Vec<u8>, usize) {
+    let mut text = Vec::with_capacity(body.len());
+    let (mut quoted, mut records) = (false, 0);
+    for &byte in body {
+        if byte == b'"' {
+            quoted = !quoted;
+        }
+        if byte == b'\n' && !quoted {
+            records += 1;
+            if text.last() == Some(&b'\r') {
+                text.pop();
+            }
+        }
+        text.push(byte);
+    }
+    (text, records)
+}
+
+/// Says that an answer is cut, which its format has no place for. Of a long one its head does not know.
+fn tell_of_more(truncated: Option<bool>, records: usize, row_limit: Option<usize>) {
+    let cut = match truncated {
+        Some(truncated) => truncated,
+        None => row_limit.is_some_and(|limit| records >= limit),
+    };
+    if cut {
+        let more = if truncated.is_some() { "are" } else { "may be" };
+        eprintln!("({records} rows; there {more} more, --limit raises the limit)");
     }
 }
 
@@ -133,7 +181,16 @@ fn configured_server(configuration: &Configuration) -> Result<String, Failure> {
     Ok(format!("http://{}", SocketAddr::new(ip, address.port())))
 }
 
-fn ask(server: &str, sql: &str, arguments: &SqlArguments) -> Result<Vec<u8>, Failure> {
+/// An answer as the lake gave it.
+struct Reply {
+    body: Vec<u8>,
+    /// Whether it is cut, where its head says so.
+    truncated: Option<bool>,
+    /// How many rows it has at most.
+    row_limit: Option<usize>,
+}
+
+fn ask(server: &str, sql: &str, arguments: &SqlArguments) -> Result<Reply, Failure> {
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_connect(Some(CONNECT_TIMEOUT))
@@ -151,21 +208,39 @@ fn ask(server: &str, sql: &str, arguments: &SqlArguments) -> Result<Vec<u8>, Fai
         .send_json(json!({ "sql": sql, "limit": arguments.limit }))
         .map_err(unreachable)?;
     let status = response.status();
+    let said = |name: &str| response.headers().get(name)?.to_str().ok()?.parse().ok();
+    let truncated = said("x-heplake-truncated").and_then(|text: String| text.parse().ok());
+    let row_limit = said("x-heplake-row-limit").and_then(|text: String| text.parse().ok());
+    let unread = |error: ureq::Error| {
+        let what = format!(
+            "{server} broke the answer off: it was not there before query.deadline, or has more than query.max_bytes; ask for less"
+        );
+        Failure::of(&what, &error)
+    };
     let body = response
         .body_mut()
         .with_config()
         .limit(ANSWER_BYTES_MAX)
         .read_to_vec()
-        .map_err(unreachable)?;
+        .map_err(unread)?;
     if status.is_success() {
-        return Ok(body);
+        return Ok(Reply {
+            body,
+            truncated,
+            row_limit,
+        });
     }
     let said: Option<Value> = serde_json::from_slice(&body).ok();
     let message = said
         .as_ref()
         .and_then(|said| said.pointer("/error/message")?.as_str());
     Err(Failure::Failed(match message {
-        Some(message) => message.into(),
+        // It may have what a packet brought.
+        Some(message) => message
+            .lines()
+            .map(printable)
+            .collect::<Vec<_>>()
+            .join("\n"),
         None => format!("{server} answered {status}: is it a Heplake?"),
     }))
 }
@@ -284,6 +359,13 @@ mod tests {
             summary(&answer),
             "(3 rows, 1.3 ms; there are more, --limit raises the limit)"
         );
+    }
+
+    #[test]
+    fn lines_of_csv_end_as_in_a_terminal_and_quoted_text_stays() {
+        let (text, records) = csv_of_a_terminal(b"a,b\r\n1,\"x\r\n\"\"y\"\r\n,\r\n");
+        assert_eq!(text, b"a,b\n1,\"x\r\n\"\"y\"\n,\n");
+        assert_eq!(records, 3);
     }
 
     #[test]

@@ -12,6 +12,8 @@ impl From<QueryError> for ApiError {
             QueryError::Deadline(_) => (StatusCode::GATEWAY_TIMEOUT, "deadline_exceeded"),
             QueryError::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             QueryError::OutOfMemory(_) => (StatusCode::INSUFFICIENT_STORAGE, "out_of_memory"),
+            // Nobody reads it.
+            QueryError::Abandoned => (StatusCode::SERVICE_UNAVAILABLE, "abandoned"),
             QueryError::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         };
         Self::new(status, code, error.to_string())

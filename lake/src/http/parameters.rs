@@ -38,6 +38,32 @@ impl SqlRequest {
     }
 }
 
+/// Longest text of a parameter, in bytes: longer than what any header of SIP has that is a column.
+const TEXT_BYTES_MAX: usize = 1024;
+/// Places in a text where any text may stand.
+const WILDCARDS_MAX: usize = 8;
+
+/// Refuses the id of a call that no row can have.
+pub(super) fn check_session_id(session_id: &str) -> Result<(), ApiError> {
+    check_text("the id of a call", session_id)
+}
+
+/// Refuses a text that no row can have.
+fn check_text(name: &str, value: &str) -> Result<(), ApiError> {
+    if value.contains('\0') {
+        // DuckLake ends a text there that it hands to the catalog.
+        let message = format!("{name} has a NUL character, which no row has");
+        return Err(ApiError::bad_request(message));
+    }
+    if value.len() > TEXT_BYTES_MAX {
+        let bytes = value.len();
+        let message =
+            format!("{name} has {bytes} bytes, but at most {TEXT_BYTES_MAX} are looked for");
+        return Err(ApiError::bad_request(message));
+    }
+    Ok(())
+}
+
 /// The query parameters of `GET /api/v1/calls/{session_id}`.
 pub(super) struct CallParameters {
     /// Columns of the ladder.
@@ -75,14 +101,14 @@ impl Parameters {
         let search = Search {
             from_us: self.time_us("from")?,
             to_us: self.time_us("to")?,
-            caller: self.text("caller"),
-            callee: self.text("callee"),
-            session_id: self.text("session_id"),
-            method: self.text("method"),
-            response_code: self.text("response_code"),
-            src_ip: self.text("src_ip"),
-            dst_ip: self.text("dst_ip"),
-            limit: self.number("limit", 1, usize::MAX)?,
+            caller: self.pattern("caller")?,
+            callee: self.pattern("callee")?,
+            session_id: self.pattern("session_id")?,
+            method: self.pattern("method")?,
+            response_code: self.pattern("response_code")?,
+            src_ip: self.pattern("src_ip")?,
+            dst_ip: self.pattern("dst_ip")?,
+            limit: self.number("limit", 1, Search::LIMIT_MAX)?,
         };
         if let (Some(from), Some(to)) = (search.from_us, search.to_us)
             && from > to
@@ -109,8 +135,14 @@ impl Parameters {
             [] => "there are none here".into(),
             known => format!("there are {}", known.join(", ")),
         };
+        let searched = match self.known.contains(&"caller") {
+            true => {
+                "; other columns, and tables that are not of SIP, are searched with POST /api/v1/sql"
+            }
+            false => "",
+        };
         Err(ApiError::bad_request(format!(
-            "unknown parameter {unknown}; {known}"
+            "unknown parameter {unknown}; {known}{searched}"
         )))
     }
 
@@ -118,6 +150,21 @@ impl Parameters {
     fn text(&mut self, name: &'static str) -> Option<String> {
         self.known.push(name);
         self.given.remove(name).filter(|value| !value.is_empty())
+    }
+
+    /// A text that is looked for; `%` stands for any text.
+    fn pattern(&mut self, name: &'static str) -> Result<Option<String>, ApiError> {
+        let Some(value) = self.text(name) else {
+            return Ok(None);
+        };
+        check_text(name, &value)?;
+        let wildcards = value.matches('%').count();
+        if wildcards > WILDCARDS_MAX {
+            return Err(ApiError::bad_request(format!(
+                "{name} has % {wildcards} times, but at most {WILDCARDS_MAX} are looked for"
+            )));
+        }
+        Ok(Some(value))
     }
 
     fn number(
@@ -131,9 +178,6 @@ impl Parameters {
         };
         match value.parse() {
             Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
-            _ if max == usize::MAX => Err(ApiError::bad_request(format!(
-                "{name} is {value:?}, but must be a whole number from {min}"
-            ))),
             _ => Err(ApiError::bad_request(format!(
                 "{name} is {value:?}, but must be a whole number from {min} to {max}"
             ))),

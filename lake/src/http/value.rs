@@ -7,6 +7,7 @@
 //! | DOUBLE, FLOAT | a number; `"NaN"`, `"Infinity"`, `"-Infinity"` |
 //! | TIMESTAMP (UTC, as all times of a lake), TIMESTAMPTZ | RFC 3339 with microseconds: `2026-11-22T06:41:03.120000Z` |
 //! | DATE | `2026-11-22` |
+//! | times beyond the calendar | `infinity`, `-infinity`, `-9223372022400000000 us after 1970-01-01` |
 //! | BLOB | Base64 (RFC 4648, section 4) |
 //! | JSON | a string that holds JSON, as it was stored |
 //! | lists, STRUCT, MAP | arrays, objects, arrays of `{"key", "value"}` |
@@ -95,25 +96,31 @@ fn float(number: f64) -> Value {
 }
 
 fn timestamp(array: &dyn Array, unit: TimeUnit, row: usize) -> Value {
-    let time = match unit {
+    let (count, time, of) = match unit {
         TimeUnit::Second => {
-            DateTime::from_timestamp_secs(array.as_primitive::<TimestampSecondType>().value(row))
+            let count = array.as_primitive::<TimestampSecondType>().value(row);
+            (count, DateTime::from_timestamp_secs(count), "s")
         }
-        TimeUnit::Millisecond => DateTime::from_timestamp_millis(
-            array.as_primitive::<TimestampMillisecondType>().value(row),
-        ),
-        TimeUnit::Microsecond => DateTime::from_timestamp_micros(
-            array.as_primitive::<TimestampMicrosecondType>().value(row),
-        ),
-        TimeUnit::Nanosecond => Some(DateTime::from_timestamp_nanos(
-            array.as_primitive::<TimestampNanosecondType>().value(row),
-        )),
+        TimeUnit::Millisecond => {
+            let count = array.as_primitive::<TimestampMillisecondType>().value(row);
+            (count, DateTime::from_timestamp_millis(count), "ms")
+        }
+        TimeUnit::Microsecond => {
+            let count = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            (count, DateTime::from_timestamp_micros(count), "us")
+        }
+        TimeUnit::Nanosecond => {
+            let count = array.as_primitive::<TimestampNanosecondType>().value(row);
+            (count, Some(DateTime::from_timestamp_nanos(count)), "ns")
+        }
     };
-    match time {
-        Some(time) => Value::String(time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()),
-        // Beyond any calendar, such as DuckDB's infinity.
-        None => text(array, row),
-    }
+    Value::String(match (count, time) {
+        (i64::MAX, _) => "infinity".into(),
+        (count, _) if count == -i64::MAX => "-infinity".into(),
+        (_, Some(time)) => time.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string(),
+        // Beyond the calendar, which a file of an edge may be.
+        (count, None) => format!("{count} {of} after 1970-01-01"),
+    })
 }
 
 fn date(days: i32) -> Value {

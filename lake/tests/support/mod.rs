@@ -142,6 +142,7 @@ pub(crate) fn settings(directory: &Path) -> LakeSettings {
         threads: 2,
         query_deadline: Duration::from_secs(30),
         query_rows_max: 100_000,
+        query_bytes_max: 256 << 20,
         register_interval: Duration::from_secs(1),
     }
 }

@@ -183,6 +183,7 @@ fn lake_settings(directory: &Path) -> LakeSettings {
         threads: 1,
         query_deadline: Duration::from_secs(60),
         query_rows_max: 100_000,
+        query_bytes_max: 256 << 20,
         register_interval: Duration::from_millis(100),
     }
 }

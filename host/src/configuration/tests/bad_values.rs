@@ -240,6 +240,10 @@ const BAD: &[Bad] = &[
         counts!("1" to "100000000"; "0", "100000001"),
     ),
     (
+        "query.max_bytes",
+        sizes!("4096" to "1099511627776"; "0", "4095", "'2TiB'"),
+    ),
+    (
         "lake.register_interval",
         durations!("10ms" to "1h"; "0", "'0s'", "'9ms'", "'2h'"),
     ),

@@ -77,6 +77,12 @@ impl From<duckdb::Error> for DatabaseError {
             "Parameter Not Resolved",
             "Constraint",
         ];
+        /// What DuckDB says, in errors of whatever kind, where a data file is not as it should be.
+        const OF_A_FILE: [&str; 3] = [
+            "TProtocolException",
+            "found in Parquet file",
+            "decompression failure",
+        ];
         let message = match error {
             duckdb::Error::NulError(_) => {
                 return Self::Statement("text must not hold a NUL character".into());
@@ -91,6 +97,8 @@ impl From<duckdb::Error> for DatabaseError {
             Self::Interrupted
         } else if kind == "Out of Memory" {
             Self::OutOfMemory(message)
+        } else if OF_A_FILE.iter().any(|said| message.contains(said)) {
+            Self::Internal(format!("a data file cannot be read: {message}"))
         } else if STATEMENT.contains(&kind) || message.contains("constraint failed") {
             Self::Statement(message)
         } else {

@@ -198,6 +198,26 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn no_absolute_path_is_left_that_the_client_did_not_write(
+            before in "[ a-z'\"(=:,\n]{0,20}[ '\"(=:,\n]",
+            path in "(/[a-z._-]{1,8}){1,5}",
+            after in "[ '\");,\n]{0,3}",
+        ) {
+            let full = format!("IO Error: {before}{path}{after}");
+            let message = redaction().message(&full, "SELECT 1");
+            proptest::prop_assert!(!message.contains(&path), "{message}");
+            proptest::prop_assert_eq!(redaction().message(&full, &path), full.trim_end());
+        }
+
+        #[test]
+        fn any_text_is_a_message(full in ".*", written in ".*") {
+            let message = redaction().message(&full, &written);
+            proptest::prop_assert!(message.len() <= MESSAGE_BYTES_MAX + ELLIPSIS.len());
+        }
+    }
+
     #[test]
     fn a_message_is_cut_on_a_character() {
         let message = redaction().message(&"é".repeat(100_000), "");

@@ -369,12 +369,11 @@ impl Judge<'_> {
             name: name.into(),
             demand: demand.into(),
         };
-        // `x.repeat(3)` has its first argument where the schema stands.
-        let schemas = ["", "main", "pg_catalog", self.lake_name];
-        if !schemas
-            .iter()
-            .any(|one| one.eq_ignore_ascii_case(text("schema")))
-        {
+        // `x.repeat(3)` has its first argument where the schema stands, and `x.y.repeat(3)` where database
+        // and schema stand.
+        let is_schema = matches!(text("schema"), "" | "main" | "pg_catalog");
+        let is_database = matches!(text("catalog"), "" | "system");
+        if !is_schema || !is_database {
             return Err(refused(
                 "write it as a function of all its arguments, not as a method",
             ));

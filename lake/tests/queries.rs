@@ -359,6 +359,62 @@ fn searches_newest_first_by_what_is_given() {
         ),
         (
             Search {
+                caller: text("%lic%"),
+                ..Search::default()
+            },
+            "07;04;02;01;00",
+        ),
+        (
+            Search {
+                caller: text("%ice"),
+                ..Search::default()
+            },
+            "07;04;02;01;00",
+        ),
+        (
+            Search {
+                caller: text("a%e"),
+                ..Search::default()
+            },
+            "07;04;02;01;00",
+        ),
+        (
+            Search {
+                caller: text("%a%i%e%"),
+                ..Search::default()
+            },
+            "07;04;02;01;00",
+        ),
+        (
+            Search {
+                caller: text("al_ce"),
+                ..Search::default()
+            },
+            "",
+        ),
+        (
+            Search {
+                caller: text("%_%"),
+                ..Search::default()
+            },
+            "",
+        ),
+        (
+            Search {
+                caller: text("a%.e"),
+                ..Search::default()
+            },
+            "",
+        ),
+        (
+            Search {
+                caller: text("%%"),
+                ..Search::default()
+            },
+            "09;07;04;02;01;00",
+        ),
+        (
+            Search {
                 callee: text("alice@example.org"),
                 ..Search::default()
             },

@@ -4,6 +4,7 @@
 //! of each value. So a call that makes a gigabyte, or runs for an hour, can be stopped by nothing. The
 //! functions that can do so with a small argument are held to arguments whose cost shows in the tree.
 
+use super::names::{Place, Verdict, verdict};
 use serde_json::Value;
 
 /// Bytes that a text made by repeating or padding may have: as many as the largest payload.
@@ -36,6 +37,7 @@ pub(super) enum Rule {
     Replacement,
     Distance,
     Structure,
+    Aggregate,
 }
 
 impl Rule {
@@ -52,6 +54,7 @@ impl Rule {
             "replacement" => Self::Replacement,
             "distance" => Self::Distance,
             "structure" => Self::Structure,
+            "aggregate" => Self::Aggregate,
             _ => return None,
         })
     }
@@ -73,12 +76,9 @@ impl Rule {
                 .and_then(integer_max)
                 .is_some_and(|n| n <= TEXT_BYTES_MAX),
             Self::Series => is_short_series(arguments),
-            Self::Resized => {
-                arguments.len() < 2
-                    || second
-                        .and_then(integer_max)
-                        .is_some_and(|n| n <= LIST_LENGTH_MAX)
-            }
+            Self::Resized => second
+                .and_then(integer_max)
+                .is_some_and(|n| n <= LIST_LENGTH_MAX),
             Self::Like => {
                 let pattern = second.and_then(text);
                 pattern.is_some_and(|pattern| is_cheap_pattern(function, pattern))
@@ -107,8 +107,20 @@ impl Rule {
                     .is_some_and(|(a, b)| a.saturating_mul(b) <= DISTANCE_STEPS_MAX)
             }
             Self::Structure => second.and_then(text).is_some_and(is_flat_structure),
+            Self::Aggregate => {
+                let named = second.and_then(text);
+                named.is_some_and(|name| verdict(Place::Expression, name) == Verdict::Allowed)
+            }
         };
-        if kept { Ok(()) } else { Err(self.demand()) }
+        // An argument with a name may stand in another place than the one it is for.
+        let is_named = |argument: &Value| {
+            let name = argument.get("alias").and_then(Value::as_str);
+            name.is_some_and(|name| !name.is_empty())
+        };
+        match kept && !arguments.iter().any(is_named) {
+            true => Ok(()),
+            false => Err(self.demand()),
+        }
     }
 
     fn demand(self) -> String {
@@ -134,6 +146,7 @@ impl Rule {
             Self::Distance => {
                 "its time grows with both lengths multiplied: write constants, or left(column, 64)".into()
             }
+            Self::Aggregate => "write the name of an aggregate as a constant".into(),
             Self::Structure => format!(
                 "write a constant structure of at most {STRUCTURE_LEVELS_MAX} levels"
             ),

@@ -232,3 +232,30 @@ fn a_form_of_the_storage_layout_that_duckdb_does_not_know_is_answered_with_the_r
         }
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_judged_without_a_panic(
+        sql in ".*",
+        pattern in "[%_*{}:.0-9a-zA-Z é]*",
+        name in "(repeat|range|~~|~~\\*|printf|format|from_json|replace|levenshtein|lpad|regexp_replace|list_resize)",
+    ) {
+        let _ = super::hint(&sql);
+        let constant = |value: &str| serde_json::json!({
+            "class": "CONSTANT", "value": {"type": {"id": "VARCHAR", "type_info": null}, "value": value},
+        });
+        let arguments = [constant(&pattern), constant(&sql), constant(&pattern)];
+        for count in 0..=arguments.len() {
+            let function = serde_json::json!({
+                "class": "FUNCTION", "function_name": name, "schema": "", "children": arguments[..count],
+            });
+            let tree = serde_json::json!({"error": false, "statements": [function]}).to_string();
+            if let Ok(statement) = Statement::of(&sql) {
+                let _ = statement.judge(&tree, "lake");
+            }
+        }
+        if let Ok(statement) = Statement::of(&sql) {
+            let _ = statement.judge(&sql, "lake");
+        }
+    }
+}

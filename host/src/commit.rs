@@ -1,15 +1,25 @@
 //! The committer: all workers' files of a flush, written and made to count together.
+//!
+//! Everything is created and nothing replaced. If another writer uses this edge's name, each of
+//! them finds the other's commit under the sequence that it was to use, takes the next one that
+//! is free, and says so: the names differ then, and nothing is lost.
+
+mod status;
+
+pub use status::{CommitMonitor, CommitStatus, OtherWriter, StoreFailure};
 
 use crate::{
+    claim::HeldName,
     health::{Code, cause},
-    store::{Store, StoreError},
+    store::{Creation, Store, StoreError},
     worker::{Amount, Backlog, SealedWork, Work},
 };
 use bytes::Bytes;
 use heplake_format::{
-    COMMIT_FORMAT, Commit, CommitPath, DataFile, DataFilePath, EdgeName, PartitionDate, Sequence,
-    Table, TableName,
+    COMMIT_FORMAT, Commit, CommitPath, ComponentDigest, DataFile, DataFilePath, EdgeName,
+    PartitionDate, Sequence, Table, TableName,
 };
+use serde::Serialize;
 use std::{
     collections::{BTreeMap, btree_map::Entry},
     sync::Arc,
@@ -19,7 +29,11 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Wait before a commit that failed is tried again: long enough for a full disk or an
 /// absent store to be seen to, short enough that nobody waits for us.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
+const RETRY_AFTER: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1000 });
+
+/// How long health tells of another writer after it was last in the way: longer than most
+/// edges take from one commit to the next.
+const OTHER_WRITER_LASTS: Duration = Duration::from_secs(600);
 
 /// Why not all could be committed.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +47,7 @@ pub enum CommitFailed {
 }
 
 /// What a commit holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Committed {
     /// Packets.
     pub packets: u64,
@@ -48,15 +62,36 @@ pub struct Committed {
 pub struct Committer {
     store: Store,
     edge: EdgeName,
+    /// Held as long as something may be written under the name.
+    name: Option<Arc<HeldName>>,
     next: Sequence,
     workers: Vec<mpsc::Sender<Work>>,
     backlog: Arc<Backlog>,
+    monitor: Arc<CommitMonitor>,
     /// Packets that gave no row, so that there was nothing to commit: they count with the next
     /// that did.
     packets_before: u64,
     is_worker_gone: bool,
     /// All that was ever committed by this committer.
     total: Committed,
+}
+
+/// All that the workers made until they were sealed.
+struct Flush {
+    packets: u64,
+    tables: Vec<Table>,
+    components: Vec<ComponentDigest>,
+    files: Vec<FlushedFile>,
+}
+
+/// A data file that has no path yet.
+struct FlushedFile {
+    table: TableName,
+    date: PartitionDate,
+    record_count: u64,
+    bytes: Bytes,
+    /// Digests of the components that made its rows.
+    components: Vec<String>,
 }
 
 impl Committer {
@@ -75,13 +110,30 @@ impl Committer {
         Ok(Self {
             store,
             edge,
+            name: None,
             next,
             workers,
             backlog,
+            monitor: Arc::default(),
             packets_before: 0,
             is_worker_gone: false,
             total: Committed::default(),
         })
+    }
+
+    /// Holds the edge's name until it is dropped, however the edge ends.
+    #[must_use]
+    pub fn holding(self, name: Arc<HeldName>) -> Self {
+        Self {
+            name: Some(name),
+            ..self
+        }
+    }
+
+    /// How committing goes, also after the committer is gone.
+    #[must_use]
+    pub fn monitor(&self) -> &Arc<CommitMonitor> {
+        &self.monitor
     }
 
     /// All that was committed since it was opened.
@@ -96,39 +148,41 @@ impl Committer {
         self.is_worker_gone
     }
 
+    /// Writes nothing any more, and lets others have the name.
+    pub async fn close(self) {
+        if let Some(name) = &self.name {
+            name.release().await;
+        }
+    }
+
     /// Seals all workers' files and commits them; retries until the store takes them. What a
     /// worker had that is gone is lost, and counted where it was: the others' is not.
     pub async fn commit(&mut self) -> Committed {
         let started = Instant::now();
-        let sealed = self.seal().await;
-        let packets = sealed.iter().map(|work| work.packets).sum::<u64>() + self.packets_before;
-        let (commit, contents) = self.describe(sealed, packets);
-        if commit.files.is_empty() {
+        let flush = Flush::of(self.seal().await);
+        let packets = flush.packets + self.packets_before;
+        if flush.files.is_empty() {
+            self.monitor.no_row(flush.packets);
             self.packets_before = packets;
             return Committed::default();
         }
         self.packets_before = 0;
         let committed = Committed {
             packets,
-            rows: commit.files.iter().map(|file| file.record_count).sum(),
-            files: commit.files.len() as u64,
+            rows: flush.files.iter().map(|file| file.record_count).sum(),
+            files: flush.files.len() as u64,
         };
         let stored = Amount {
             rows: committed.rows,
-            bytes: commit.files.iter().map(|file| file.file_size_bytes).sum(),
+            bytes: flush.files.iter().map(|file| file.bytes.len() as u64).sum(),
         };
         self.backlog.begin_storing();
-        for (file, bytes) in commit.files.iter().zip(contents) {
-            self.put(file.path.to_string(), bytes).await;
-        }
-        let path = CommitPath {
-            edge: self.edge.clone(),
-            sequence: self.next,
-        };
-        self.put(path.to_string(), commit.to_json().into()).await;
-
+        self.monitor.begin(committed);
+        let sequence = self.store(&flush, packets).await;
         self.backlog.end_storing(stored);
-        self.next = self.next.next();
+        self.monitor.end(flush.packets);
+
+        self.next = sequence.next();
         self.total.packets += committed.packets;
         self.total.rows += committed.rows;
         self.total.files += committed.files;
@@ -137,7 +191,7 @@ impl Committer {
         metrics::counter!("heplake_committed_files_total").increment(committed.files);
         metrics::histogram!("heplake_commit_seconds").record(started.elapsed().as_secs_f64());
         tracing::info!(
-            sequence = commit.sequence.0,
+            sequence = sequence.0,
             packets = committed.packets,
             rows = committed.rows,
             files = committed.files,
@@ -166,79 +220,172 @@ impl Committer {
         sealed
     }
 
-    /// The commit of these files, and their bytes in the same order.
-    fn describe(&self, sealed: Vec<SealedWork>, packets: u64) -> (Commit, Vec<Bytes>) {
-        let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
-        let mut parts: BTreeMap<(TableName, PartitionDate), u16> = BTreeMap::new();
-        let (mut files, mut contents, mut components) = (Vec::new(), Vec::new(), Vec::new());
-        for work in sealed {
-            for file in work.files {
-                for component in &file.made_by {
-                    if !components.contains(component) {
-                        components.push(component.clone());
-                    }
-                }
-                let part = parts
-                    .entry((file.table.name.clone(), file.date))
-                    .or_default();
-                let path = DataFilePath {
-                    table: file.table.name.clone(),
-                    date: file.date,
+    /// Writes the files and then the commit, under a sequence that nobody else has used. The
+    /// sequence that stands in the files' own metadata is the one that was free when they were
+    /// sealed: it only tells people where a file came from.
+    async fn store(&self, flush: &Flush, packets: u64) -> Sequence {
+        let mut sequence = self.next;
+        loop {
+            let path = self.path(sequence).to_string();
+            // Asked before anything is written: files under a sequence that is taken would be
+            // files that no commit names.
+            if !self.until_done(|| self.store.exists(&path)).await
+                && let Some(files) = self.create_files(flush, sequence).await
+            {
+                let commit = Commit {
+                    format: COMMIT_FORMAT,
                     edge: self.edge.clone(),
-                    sequence: self.next,
-                    part: *part,
+                    sequence,
+                    created_us: now_us(),
+                    components: flush.components.clone(),
+                    tables: flush.tables.clone(),
+                    files,
+                    packets: BTreeMap::from([("received".into(), packets)]),
                 };
-                *part += 1;
-                files.push(DataFile {
-                    path,
-                    record_count: file.sealed.record_count,
-                    file_size_bytes: file.sealed.bytes.len() as u64,
-                    components: file.made_by.into_iter().map(|c| c.digest).collect(),
-                });
-                contents.push(file.sealed.bytes);
-                match tables.entry(file.table.name.clone()) {
-                    Entry::Vacant(vacant) => drop(vacant.insert(file.table)),
-                    // Its columns changed within the flush: a column that one of the files
-                    // lacks is null there.
-                    Entry::Occupied(mut table) => table.get_mut().widen(&file.table),
+                let json = Bytes::from(commit.to_json());
+                match self
+                    .until_done(|| self.store.create(&path, json.clone()))
+                    .await
+                {
+                    Creation::Written => return sequence,
+                    Creation::Taken => {}
                 }
             }
+            self.tell_of_other_writer(sequence).await;
+            let last = self.until_done(|| self.store.last_sequence(&self.edge));
+            sequence = last
+                .await
+                .map_or(sequence, |last| last.max(sequence))
+                .next();
         }
-        let commit = Commit {
-            format: COMMIT_FORMAT,
-            edge: self.edge.clone(),
-            sequence: self.next,
-            created_us: now_us(),
-            components,
-            tables: tables.into_values().collect(),
-            files,
-            packets: BTreeMap::from([("received".into(), packets)]),
-        };
-        (commit, contents)
     }
 
-    /// Writes an object, however long it takes: what is held here is held nowhere else.
-    async fn put(&self, path: String, bytes: Bytes) {
-        let mut failing = false;
-        loop {
-            match self.store.put(path.clone(), bytes.clone()).await {
-                Ok(()) if failing => {
-                    self.backlog.health().settle(Code::StoreUnwritable);
-                    return tracing::info!(path, "the store takes files again");
+    /// Creates the data files of a commit, each under the next name that is free; none if there
+    /// are no more names under this sequence.
+    async fn create_files(&self, flush: &Flush, sequence: Sequence) -> Option<Vec<DataFile>> {
+        let mut parts: BTreeMap<(&TableName, PartitionDate), u16> = BTreeMap::new();
+        let mut files = Vec::with_capacity(flush.files.len());
+        for file in &flush.files {
+            let part = parts.entry((&file.table, file.date)).or_default();
+            let path = loop {
+                let path = DataFilePath {
+                    table: file.table.clone(),
+                    date: file.date,
+                    edge: self.edge.clone(),
+                    sequence,
+                    part: *part,
+                };
+                *part = part.checked_add(1)?;
+                let name = path.to_string();
+                let created = self.until_done(|| self.store.create(&name, file.bytes.clone()));
+                match created.await {
+                    Creation::Written => break path,
+                    // Most likely by a run of this edge that was killed before its commit.
+                    Creation::Taken => {
+                        metrics::counter!("heplake_data_file_names_taken_total").increment(1);
+                        tracing::info!(
+                            path = name,
+                            "the name of a data file is taken: it gets the next"
+                        );
+                    }
                 }
-                Ok(()) => return,
+            };
+            files.push(DataFile {
+                path,
+                record_count: file.record_count,
+                file_size_bytes: file.bytes.len() as u64,
+                components: file.components.clone(),
+            });
+        }
+        Some(files)
+    }
+
+    /// Tries until the store does it, however long that takes: what is held here is held
+    /// nowhere else.
+    async fn until_done<T, F>(&self, attempt: impl Fn() -> F) -> T
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            match attempt().await {
+                Ok(done) => {
+                    if self.monitor.succeeded() {
+                        self.backlog.health().settle(Code::StoreUnwritable);
+                        tracing::info!("the store takes files again");
+                    }
+                    return done;
+                }
                 Err(error) => {
                     metrics::counter!("heplake_store_errors_total").increment(1);
-                    if !failing {
+                    if self.monitor.failed(error.to_string()) {
                         tracing::error!(%error, "rows wait in memory until the store takes them");
                     }
-                    failing = true;
                     let rows = self.backlog.waiting().rows;
                     let text = format!("{rows} rows wait in memory: {}", cause(&error));
                     self.backlog.health().raise(Code::StoreUnwritable, text);
                 }
             }
             tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// Says that a sequence is taken by a commit that is not ours.
+    async fn tell_of_other_writer(&self, sequence: Sequence) {
+        let holder = match &self.name {
+            Some(name) => name.holder().await,
+            None => "nobody that is known".into(),
+        };
+        metrics::counter!("heplake_commit_sequences_taken_total").increment(1);
+        tracing::warn!(
+            edge = %self.edge,
+            sequence = sequence.0,
+            holder,
+            "another writer uses this edge's name: nothing is lost, but give one of the two another edge.name"
+        );
+        let text = format!("another writer uses the name of this edge: {holder}");
+        let health = self.backlog.health();
+        health.raise_for(Code::EdgeNameTaken, OTHER_WRITER_LASTS, text);
+        self.monitor.other_writer(holder);
+    }
+
+    fn path(&self, sequence: Sequence) -> CommitPath {
+        CommitPath {
+            edge: self.edge.clone(),
+            sequence,
+        }
+    }
+}
+
+impl Flush {
+    fn of(sealed: Vec<SealedWork>) -> Self {
+        let packets = sealed.iter().map(|work| work.packets).sum();
+        let mut tables: BTreeMap<TableName, Table> = BTreeMap::new();
+        let (mut files, mut components) = (Vec::new(), Vec::new());
+        for file in sealed.into_iter().flat_map(|work| work.files) {
+            for component in &file.made_by {
+                if !components.contains(component) {
+                    components.push(component.clone());
+                }
+            }
+            files.push(FlushedFile {
+                table: file.table.name.clone(),
+                date: file.date,
+                record_count: file.sealed.record_count,
+                bytes: file.sealed.bytes,
+                components: file.made_by.into_iter().map(|c| c.digest).collect(),
+            });
+            match tables.entry(file.table.name.clone()) {
+                Entry::Vacant(vacant) => drop(vacant.insert(file.table)),
+                // Its columns changed within the flush: a column that one of the files
+                // lacks is null there.
+                Entry::Occupied(mut table) => table.get_mut().widen(&file.table),
+            }
+        }
+        Self {
+            packets,
+            tables: tables.into_values().collect(),
+            components,
+            files,
         }
     }
 }

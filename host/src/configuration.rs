@@ -331,25 +331,26 @@ impl Configuration {
     /// A default with what it depends on put in.
     fn default_here(&self, setting: &dyn AnySetting) -> String {
         let default = setting.default();
-        match default
+        let (mut text, mut rest) = (String::new(), default);
+        while let Some((before, (fact, after))) = rest
             .split_once('{')
-            .and_then(|(_, rest)| rest.split_once('}'))
+            .and_then(|(before, rest)| Some((before, rest.split_once('}')?)))
+            .filter(|(_, (fact, _))| !fact.is_empty())
         {
-            Some((fact, _)) if !fact.is_empty() => {
-                default.replace(&format!("{{{fact}}}"), &self.fact(fact))
-            }
-            _ => default.into(),
+            text.push_str(before);
+            text.push_str(&self.fact(fact));
+            rest = after;
         }
+        text.push_str(rest);
+        text
     }
 
     /// What stands in a default for what is not known when it is written.
     fn fact(&self, name: &str) -> String {
         let half = (self.machine.processors / 2).max(1);
         match name {
-            "data_dir" => match self.value(&settings::DATA_DIR) {
-                Value::String(path) => path,
-                other => other.to_string(),
-            },
+            "data_dir" => text_of(self.value(&settings::DATA_DIR)),
+            "edge.name" => text_of(self.value(&settings::EDGE_NAME)),
             "host_name" => edge_name_of(&self.machine.host_name),
             "worker_count" => half.min(4).to_string(),
             "half_the_processors" => half.to_string(),
@@ -379,6 +380,13 @@ impl Machine {
             host_name: gethostname::gethostname().to_string_lossy().into_owned(),
             processors: std::thread::available_parallelism().map_or(1, usize::from),
         })
+    }
+}
+
+fn text_of(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        other => other.to_string(),
     }
 }
 

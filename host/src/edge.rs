@@ -6,8 +6,13 @@
 //!  TCP ─▶ connections ─────┘           └──────────┘  every flush  └───────────┘
 //! ```
 
+mod monitor;
+
+pub use monitor::{EdgeMonitor, Unwritten};
+
 use crate::{
     batch::BATCH_PACKETS_MAX,
+    claim::{HeldName, NameError},
     commit::{CommitFailed, Committed, Committer, now_us},
     components::{Control, ControlError, WorkerLink, watch},
     configuration::EdgeSettings,
@@ -46,6 +51,9 @@ const ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// Why an edge could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Another edge has its name.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// A component is refused.
     #[error(transparent)]
     Components(#[from] ControlError),
@@ -78,18 +86,32 @@ pub struct Edge {
     queues: Vec<mpsc::WeakSender<Work>>,
     watching: JoinHandle<()>,
     workers: Vec<thread::JoinHandle<()>>,
+    monitor: EdgeMonitor,
 }
 
 impl Edge {
-    /// Loads the components, opens the store and listens.
+    /// Opens the store, takes the edge's name, loads the components and listens.
     ///
     /// # Errors
     /// Says what is in the way; nothing has been received then.
     pub async fn start(settings: EdgeSettings) -> Result<Self, StartError> {
+        let store = Store::open(&settings.data_path)?;
+        let name = Arc::new(HeldName::take(store.clone(), &settings).await?);
+        let started = Self::start_named(settings, store, name.clone()).await;
+        if started.is_err() {
+            name.release().await;
+        }
+        started
+    }
+
+    async fn start_named(
+        settings: EdgeSettings,
+        store: Store,
+        name: Arc<HeldName>,
+    ) -> Result<Self, StartError> {
         let loading = settings.clone();
         let loaded = tokio::task::spawn_blocking(move || Control::open(&loading)).await;
         let control = Arc::new(loaded.map_err(|_| ControlError::Stopping)??);
-        let store = Store::open(&settings.data_path)?;
         let commit_at = Amount {
             rows: settings.batch_size as u64,
             bytes: settings.batch_bytes,
@@ -138,7 +160,13 @@ impl Edge {
             senders.clone(),
             backlog.clone(),
         )
-        .await?;
+        .await?
+        .holding(name);
+        let mut monitor = EdgeMonitor {
+            received: Vec::new(),
+            backlog: backlog.clone(),
+            commits: committer.monitor().clone(),
+        };
         let stop_receivers = Arc::new(AtomicBool::new(false));
         let mut receivers = Vec::new();
         let mut udp_listeners = Vec::new();
@@ -152,6 +180,7 @@ impl Edge {
         let udp_address = udp_listeners.first().map(UdpListener::address);
         for (index, (listener, sender)) in udp_listeners.into_iter().zip(&senders).enumerate() {
             let listener = listener.reporting(health.clone());
+            monitor.received.push(listener.received().clone());
             let (sender, stop) = (sender.clone(), stop_receivers.clone());
             let thread = thread::Builder::new().name(format!("udp-{index}"));
             receivers.push(thread.spawn(move || listener.run(&sender, &stop))?);
@@ -164,6 +193,7 @@ impl Edge {
                 .await?
                 .reporting(health.clone());
             tcp_address = Some(listener.address());
+            monitor.received.push(listener.received().clone());
             tcp = Some(tokio::spawn(listener.run(senders, stop.clone())));
         }
         let flush = Flush {
@@ -198,7 +228,14 @@ impl Edge {
             tcp,
             committing,
             workers,
+            monitor,
         })
+    }
+
+    /// Watches it, also while it drains.
+    #[must_use]
+    pub fn monitor(&self) -> &EdgeMonitor {
+        &self.monitor
     }
 
     /// Its components.
@@ -275,7 +312,7 @@ impl Edge {
         };
         committer.commit().await;
         let (total, is_worker_gone) = (committer.total(), committer.is_worker_gone());
-        drop(committer);
+        committer.close().await;
         // What has been received is stored by now, whatever becomes of the rest.
         let (watching, control, workers) = (self.watching, self.control, self.workers);
         let rest = async {

@@ -108,9 +108,9 @@ Draining = "draining", Failing, Edge,
 "The service was told to stop and is writing what it received. New packets are not received any more.",
 "Wait for its end. The log says what it waits for.";
 
-EdgeNameTaken = "edge_name_taken", Failing, Edge,
-"Another process writes under the name of this edge.",
-"Give each edge a name of its own by `edge.name`, and restart the one that is wrong.";
+EdgeNameTaken = "edge_name_taken", Degraded, Edge,
+"Another process wrote under the name of this edge within the last ten minutes: a copy of its machine, or an edge that took its name over. Nothing is lost, because both only create files.",
+"Give each edge a name of its own by `edge.name`, and restart the one that is wrong. A copy of a machine starts without `<data_dir>/edges` of the original.";
 
 PacketsLost = "packets_lost", Degraded, Edge,
 "Packets were lost within the last minute.",

@@ -11,6 +11,7 @@
 
 pub mod configuration;
 
+mod claim;
 mod edge;
 mod listener;
 
@@ -19,7 +20,9 @@ pub mod health;
 
 mod batch;
 mod commit;
+mod lock;
 mod log_limit;
+mod permissions;
 mod store;
 mod worker;
 
@@ -44,7 +47,8 @@ mod page;
 
 pub use batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX, PacketBatch};
 pub use checked::{Checked, RowShape, Violation, check_routes};
-pub use commit::{CommitFailed, Committed};
+pub use claim::NameError;
+pub use commit::{CommitFailed, CommitStatus, Committed, OtherWriter, StoreFailure};
 pub use components::{
     Activate, Activated, BreakerSettings, ComponentSet, ComponentStoreError, ComponentsError,
     Control, ControlError, Difference, Entry, Event, PipelineOptions, Report, Slot, Stage, Version,
@@ -55,9 +59,11 @@ pub use contained::{
     Route, RouterSource, Share,
 };
 pub use data_file::{DataFileError, DataFileWriter, SealedFile};
-pub use edge::{Edge, StartError};
+pub use edge::{Edge, EdgeMonitor, StartError, Unwritten};
 pub use listener::ListenError;
 pub use live_samples::{LiveSamples, Sample};
+pub use lock::{FileLock, FileLockError};
+pub use permissions::DataPermissions;
 pub use pipeline::{Pipeline, PipelineError, Tally, TimeWindow};
 pub use rows::{PlanError, TablePlan, TableRows, Values};
 pub use sandbox::{

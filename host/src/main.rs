@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use heplake_host::{
-    process::{self, ConfigurationFile, Failure},
+    process::{self, ConfigurationFile, EdgeArguments, Failure},
     service,
 };
 use std::process::ExitCode;
@@ -15,20 +15,22 @@ use std::process::ExitCode;
         heplake-edge\n  \
         HEPLAKE_DUCKLAKE_DATA_PATH=/mnt/lake/parquet heplake-edge\n  \
         heplake-edge --config /etc/heplake/heplake.toml\n\n\
-        On SIGTERM or SIGINT it writes what was received and exits with 0."
+        On SIGTERM or SIGINT it writes what was received and exits with 0. SIGHUP is ignored."
 )]
 struct Arguments {
     #[command(flatten)]
     file: ConfigurationFile,
+    #[command(flatten)]
+    edge: EdgeArguments,
 }
 
 fn main() -> ExitCode {
     match process::parse_arguments::<Arguments>() {
-        Ok(arguments) => process::run(run(&arguments.file)),
+        Ok(arguments) => process::run(run(&arguments)),
         Err(code) => code,
     }
 }
 
-async fn run(file: &ConfigurationFile) -> Result<(), Failure> {
-    service::run_edge(&file.read()?).await
+async fn run(arguments: &Arguments) -> Result<(), Failure> {
+    service::run_edge(&arguments.file.read()?, &arguments.edge).await
 }

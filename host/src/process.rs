@@ -1,17 +1,27 @@
 //! What both binaries are as a process: arguments and configuration in, an exit code out,
 //! a signal that ends them, and a deadline for what is still to be written then.
 
-use crate::configuration::{CONFIG_VARIABLE, Configuration, ConfigurationError, Machine};
+use crate::{
+    Unwritten,
+    configuration::{CONFIG_VARIABLE, Configuration, ConfigurationError, EdgeSettings, Machine},
+};
 use clap::{Args, Parser};
-use std::{error::Error, io, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    io::{self, Write},
+    path::PathBuf,
+    pin::pin,
+    process::ExitCode,
+    time::Duration,
+};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
+    time::Instant,
 };
 
-/// What is still to be sealed and committed has this long; service managers kill after 90 s
-/// (systemd) or 30 s (Kubernetes).
-pub const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+/// How often it is said how much still waits to be written at the end.
+const SAYS_EVERY: Duration = Duration::from_secs(3);
 
 /// What still blocks once a program has ended well has this long: a query, or a component
 /// that is compiled. Nothing that has to be kept comes of it any more.
@@ -71,7 +81,7 @@ pub fn parse_arguments<A: Parser>() -> Result<A, ExitCode> {
 }
 
 /// Runs a program to its end, and gives the code to exit with. Then nothing is waited for:
-/// what was not done within [`DRAIN_DEADLINE`] may never be.
+/// what a drain did not do within its limit may never be.
 pub fn run(program: impl Future<Output = Result<(), Failure>>) -> ExitCode {
     let runtime = match Runtime::new() {
         Ok(runtime) => runtime,
@@ -92,7 +102,8 @@ fn exit_code(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            // Whoever started it may have gone, and the terminal with him.
+            let _ = writeln!(io::stderr(), "error: {failure}");
             ExitCode::from(match failure {
                 Failure::Usage(_) => EXIT_USAGE,
                 Failure::Failed(_) => EXIT_FAILURE,
@@ -130,11 +141,37 @@ impl ConfigurationFile {
     }
 }
 
-/// The signals that end a service.
+/// Arguments of what runs an edge.
+#[derive(Args, Clone, Debug, Default)]
+pub struct EdgeArguments {
+    /// Take the edge's name over from an edge that is gone for good: another machine, or one
+    /// whose data directory is lost. If that one still runs, both write under one name
+    #[arg(long)]
+    pub take_over_name: bool,
+}
+
+impl EdgeArguments {
+    /// The settings with what was asked for.
+    #[must_use]
+    pub fn apply(&self, settings: EdgeSettings) -> EdgeSettings {
+        EdgeSettings {
+            takes_over_name: self.take_over_name,
+            ..settings
+        }
+    }
+}
+
+/// The signals that end a service, and SIGHUP, which does not.
+///
+/// SIGHUP would end the process at once if it were not caught. It means "read the settings
+/// again" to most who send it to a service, by hand or from a rotation of logs, and systemd may
+/// send it right behind SIGTERM: so it neither ends a service, nor counts as the second signal
+/// of one that drains.
 #[derive(Debug)]
 pub struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
+    hang_up: Signal,
 }
 
 impl StopSignals {
@@ -146,33 +183,79 @@ impl StopSignals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Waits for the next one; its name.
+    /// Waits for the next one that ends a service; its name.
     pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hang_up.recv() => tracing::warn!(
+                    "SIGHUP is ignored: settings are read at the start only, and SIGTERM ends the service"
+                ),
+            }
         }
     }
 
-    /// Ends what is still to be done, within [`DRAIN_DEADLINE`] and unless another signal
-    /// says not to wait.
+    /// Ends what is still to be done, within `limit` and unless another signal says not to
+    /// wait. Says every few seconds what is still `unwritten`; none where nothing is received.
     ///
     /// # Errors
-    /// Says why it was not done to the end.
-    pub async fn drain<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        tokio::select! {
-            done = work => Ok(done),
-            signal = self.next() => Err(Failure::Failed(format!(
-                "stopped by a second signal ({signal}) before everything was written"
-            ))),
-            () = tokio::time::sleep(DRAIN_DEADLINE) => Err(Failure::Failed(format!(
-                "not everything could be written within {} s of the signal to stop",
-                DRAIN_DEADLINE.as_secs()
-            ))),
-        }
+    /// Says why it was not done to the end, and how much is lost.
+    pub async fn drain<T>(
+        &mut self,
+        work: impl Future<Output = T>,
+        limit: Duration,
+        unwritten: impl Fn() -> Option<Unwritten>,
+    ) -> Result<T, Failure> {
+        let mut work = pin!(work);
+        let deadline = Instant::now() + limit;
+        let mut says = tokio::time::interval_at(Instant::now() + SAYS_EVERY, SAYS_EVERY);
+        let reason = loop {
+            tokio::select! {
+                done = &mut work => return Ok(done),
+                signal = self.next() => {
+                    break format!("stopped by a second signal ({signal})");
+                }
+                () = tokio::time::sleep_until(deadline) => {
+                    let limit = humantime::format_duration(limit);
+                    break format!("stopped after {limit}, the time that drain_timeout allows");
+                }
+                _ = says.tick() => {
+                    let left = deadline.saturating_duration_since(Instant::now()).as_secs();
+                    say_what_waits(unwritten(), left);
+                }
+            }
+        };
+        let lost = match unwritten() {
+            Some(lost) if !lost.is_nothing() => {
+                format!("{reason} before everything was written; lost are {lost}")
+            }
+            _ => format!("{reason} before everything was registered; the next start goes on"),
+        };
+        Err(Failure::Failed(lost))
+    }
+}
+
+fn say_what_waits(unwritten: Option<Unwritten>, left_s: u64) {
+    match unwritten {
+        Some(Unwritten {
+            packets,
+            rows,
+            files,
+            error,
+        }) if packets > 0 || rows > 0 => tracing::warn!(
+            packets,
+            rows,
+            files,
+            left_s,
+            error,
+            "still writing what was received"
+        ),
+        _ => tracing::info!(left_s, "still registering what was written"),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use crate::{
     Committed, Edge,
-    configuration::{Configuration, ControlSettings, EdgeSettings, http_address},
+    configuration::{Configuration, ControlSettings, EdgeSettings, http_address, settings},
     disk::watch_disk,
     health::{Code, Half},
     http::{self, EdgeState},
-    process::{Failure, StopSignals},
+    process::{EdgeArguments, Failure, StopSignals},
     telemetry::{self, Metrics},
 };
 use std::time::Instant;
@@ -17,10 +17,15 @@ use tokio_util::sync::CancellationToken;
 /// # Errors
 /// Says what is wrong with the configuration, what could not start, or what could not be
 /// written at the end.
-pub async fn run_edge(configuration: &Configuration) -> Result<(), Failure> {
-    let settings = EdgeSettings::resolve(configuration)?;
+pub async fn run_edge(
+    configuration: &Configuration,
+    arguments: &EdgeArguments,
+) -> Result<(), Failure> {
+    let settings = arguments.apply(EdgeSettings::resolve(configuration)?);
     let http = http_address(configuration)?;
     let control = ControlSettings::resolve(configuration)?;
+    let drain_timeout = configuration.get(&settings::DRAIN_TIMEOUT)?;
+    configuration.get(&settings::DATA_PERMISSIONS)?.apply();
     let metrics = start_telemetry(configuration, Half::Edge)?;
     let mut signals = catch_signals()?;
 
@@ -38,7 +43,10 @@ pub async fn run_edge(configuration: &Configuration) -> Result<(), Failure> {
     tracing::info!(reason, "stopping: writing what was received");
     stop.cancel();
     edge.health().raise(Code::Draining, reason);
-    let drained = signals.drain(drain_edge(edge)).await;
+    let monitor = edge.monitor().clone();
+    let unwritten = || Some(monitor.unwritten());
+    let drained = signals.drain(drain_edge(edge), drain_timeout, unwritten);
+    let drained = drained.await;
     // Until here it could be asked how that goes.
     stop_http.cancel();
     drop(server);

@@ -1,10 +1,14 @@
 //! Where data files and commits go: the one home of object_store in the host.
+//!
+//! Data files and commits are only ever created. An object that is there is never replaced, on
+//! no kind of store: it may be registered in a lake, or belong to another writer.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use heplake_format::{COMMITS_DIRECTORY, CommitPath, EdgeName, Sequence};
 use object_store::{
-    ObjectStore, ObjectStoreExt, PutPayload, local::LocalFileSystem, path::Path as ObjectPath,
+    Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, local::LocalFileSystem,
+    path::Path as ObjectPath,
 };
 use std::{path::Path, sync::Arc};
 
@@ -29,9 +33,26 @@ pub enum StoreError {
         /// Why.
         source: object_store::Error,
     },
+    /// An object could not be read.
+    #[error("{path} could not be read: {source}")]
+    Get {
+        /// The object.
+        path: String,
+        /// Why.
+        source: object_store::Error,
+    },
     /// The commits could not be listed.
     #[error("the commits of this edge could not be listed: {0}")]
     List(object_store::Error),
+}
+
+/// What became of an object that was to be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// It is there, with these bytes.
+    Written,
+    /// Another object has its path.
+    Taken,
 }
 
 /// A store of objects, by path.
@@ -61,15 +82,66 @@ impl Store {
         })
     }
 
-    /// Writes an object whole, or not at all; one that is there is replaced.
+    /// Writes an object whole, or not at all, if there is none of its path.
+    ///
+    /// An object that is there with exactly these bytes counts as written: an earlier try
+    /// may have come to its end after all, though an error was answered.
     ///
     /// # Errors
     /// When the store refuses it.
-    pub async fn put(&self, path: String, bytes: Bytes) -> Result<(), StoreError> {
-        let location = ObjectPath::from(path.as_str());
+    pub async fn create(&self, path: &str, bytes: Bytes) -> Result<Creation, StoreError> {
+        let location = ObjectPath::from(path);
+        let payload = PutPayload::from(bytes.clone());
+        let put = self
+            .objects
+            .put_opts(&location, payload, PutMode::Create.into())
+            .await;
+        match put {
+            Ok(_) => Ok(Creation::Written),
+            Err(Error::AlreadyExists { .. }) => match self.holds(path, &bytes).await? {
+                true => Ok(Creation::Written),
+                false => Ok(Creation::Taken),
+            },
+            Err(source) => Err(put_error(path, source)),
+        }
+    }
+
+    /// Writes an object whole, or not at all, in the place of the one that is there. For
+    /// documents that change, which data files and commits never do.
+    ///
+    /// # Errors
+    /// When the store refuses it.
+    pub async fn replace(&self, path: &str, bytes: Bytes) -> Result<(), StoreError> {
+        let location = ObjectPath::from(path);
         let put = self.objects.put(&location, PutPayload::from(bytes)).await;
-        put.map(drop)
-            .map_err(|source| StoreError::Put { path, source })
+        put.map(drop).map_err(|source| put_error(path, source))
+    }
+
+    /// The bytes of an object; none if it is not there.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn read(&self, path: &str) -> Result<Option<Bytes>, StoreError> {
+        let location = ObjectPath::from(path);
+        let read = async { self.objects.get(&location).await?.bytes().await };
+        found(path, read.await)
+    }
+
+    /// Whether there is an object.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn exists(&self, path: &str) -> Result<bool, StoreError> {
+        let head = self.objects.head(&ObjectPath::from(path)).await;
+        Ok(found(path, head)?.is_some())
+    }
+
+    /// Whether an object has exactly these bytes.
+    async fn holds(&self, path: &str, bytes: &Bytes) -> Result<bool, StoreError> {
+        let head = self.objects.head(&ObjectPath::from(path)).await;
+        // Most objects that are not the same differ in size, and need not be read.
+        let is_as_long = found(path, head)?.is_some_and(|meta| meta.size == bytes.len() as u64);
+        Ok(is_as_long && self.read(path).await?.is_some_and(|there| there == bytes))
     }
 
     /// The last commit of an edge, if it has any.
@@ -89,39 +161,23 @@ impl Store {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn put_error(path: &str, source: Error) -> StoreError {
+    let path = path.into();
+    StoreError::Put { path, source }
+}
 
-    #[tokio::test]
-    async fn the_last_sequence_is_that_of_this_edge() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(directory.path()).unwrap();
-        let (fra, ams): (EdgeName, EdgeName) = ("fra".parse().unwrap(), "ams".parse().unwrap());
-        assert_eq!(store.last_sequence(&fra).await.unwrap(), None);
-        for (edge, sequence) in [(&fra, 1), (&fra, 10), (&fra, 9), (&ams, 30)] {
-            let path = CommitPath {
-                edge: edge.clone(),
-                sequence: Sequence(sequence),
-            };
-            store
-                .put(path.to_string(), Bytes::from_static(b"{}"))
-                .await
-                .unwrap();
+fn found<T>(path: &str, result: Result<T, Error>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(found) => Ok(Some(found)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(source) => {
+            let path = path.into();
+            Err(StoreError::Get { path, source })
         }
-        store
-            .put("commits/fra/notes.txt".into(), Bytes::new())
-            .await
-            .unwrap();
-        assert_eq!(store.last_sequence(&fra).await.unwrap(), Some(Sequence(10)));
-    }
-
-    #[test]
-    fn a_path_that_is_no_directory_is_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("file");
-        std::fs::write(&file, "").unwrap();
-        let error = Store::open(&file).unwrap_err().to_string();
-        assert!(error.contains(&file.display().to_string()), "{error}");
     }
 }
+
+#[cfg(test)]
+pub(crate) mod planned;
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,9 @@ pub fn start_log(configuration: &Configuration) -> Result<(), TelemetryError> {
     let filter = configuration.get(&settings::LOG_LEVEL)?;
     let lines = layer()
         .with_writer(std::io::stderr)
+        // It would say on standard error that a line could not be written there, and panic when
+        // that fails too, as it does once the terminal is closed.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     match configuration.get(&settings::LOG_FORMAT)? {
         LogFormat::Text => registry().with(filter).with(lines).try_init()?,

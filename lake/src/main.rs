@@ -8,7 +8,7 @@ use command::{
     sql::SqlArguments,
 };
 use heplake_host::{
-    process::{self, ConfigurationFile, Failure},
+    process::{self, ConfigurationFile, EdgeArguments, Failure},
     service,
 };
 use std::process::ExitCode;
@@ -39,11 +39,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run edge and lake in one process, until SIGTERM or SIGINT
-    Serve,
+    Serve(EdgeArguments),
     /// Run the lake alone: register what edges commit, answer queries
     Lake,
     /// Run the edge alone: receive HEP, write data files and commits
-    Edge,
+    Edge(EdgeArguments),
     /// Ask a running lake
     Sql(SqlArguments),
     /// Print or check the configuration
@@ -64,9 +64,9 @@ fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<(), Failure> {
     let configuration = || arguments.file.read();
     match arguments.command {
-        Command::Serve => command::serve::run(&configuration()?, Halves::Both).await,
+        Command::Serve(edge) => command::serve::run(&configuration()?, Halves::Both(edge)).await,
         Command::Lake => command::serve::run(&configuration()?, Halves::Lake).await,
-        Command::Edge => service::run_edge(&configuration()?).await,
+        Command::Edge(edge) => service::run_edge(&configuration()?, &edge).await,
         Command::Sql(arguments) => command::sql::run(&arguments, &configuration()?),
         Command::Component(arguments) => command::component::run(&arguments, configuration),
         Command::Config(arguments) => command::config::run(&arguments, &configuration()?),

@@ -203,7 +203,7 @@ impl Control {
     /// is no set of components that could serve.
     pub fn open(settings: &EdgeSettings) -> Result<Self, ControlError> {
         let engine = Engine::new()?;
-        let store = ComponentStore::open(&settings.component_settings.store_directory)?;
+        let store = ComponentStore::open_for(settings)?;
         let samples = Arc::new(LiveSamples::new(now_us()));
         let control = Self {
             engine,
@@ -268,14 +268,16 @@ impl Control {
         self.stopping.load(Ordering::Acquire)
     }
 
-    /// Lets go of what belongs to workers, which then can end. It waits for whoever is exchanging
-    /// pipelines.
+    /// Lets go of what belongs to workers, which then can end, and of the store. It waits for
+    /// whoever is exchanging pipelines.
     pub fn detach(&self) {
         self.stop();
         let mut changing = lock(&self.changing);
         changing.workers = Workers::default();
         changing.warm = None;
         changing.detached = true;
+        drop(changing);
+        self.store().unlock();
     }
 
     /// Takes a component into the store, compiled and tried.

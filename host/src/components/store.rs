@@ -4,21 +4,28 @@
 //!  <directory>/state.json                      which version serves
 //!             /history.ndjson                  what was done, a line each
 //!             /history.1.ndjson                what was done before that
+//!             /lock                            held by the edge that has the store
 //!             /<digest>/component.wasm         the bytes
 //!                      /entry.json             description, when, by whom, report
 //!                      /code-<key>.cwasm       machine code, for the engine of this key
 //! ```
 //!
-//! A digest is checked whenever bytes are read. Documents are written whole or not at all,
+//! A store belongs to one edge, which holds its lock. A digest is checked whenever bytes are read. Documents are written whole or not at all,
 //! and on disk before they count. The directory is its owner's alone, since machine code
 //! in it is trusted.
+
+mod takeover;
 
 use super::{
     entry::{Code, Entry},
     history::{EVENTS_MAX, Event},
     state::{STATE_FORMAT, State},
 };
-use crate::sandbox::{Compiled, Engine, TrustedCode, hexadecimal};
+use crate::{
+    configuration::EdgeSettings,
+    lock::{FileLock, FileLockError},
+    sandbox::{Compiled, Engine, TrustedCode, hexadecimal},
+};
 use heplake_components::SHIPPED;
 use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest, Sha256};
@@ -45,6 +52,7 @@ const WRITE_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Size beyond which the history is begun anew, and the one before kept beside it.
 const HISTORY_BYTES_MAX: u64 = 4 << 20;
 
+const LOCK: &str = "lock";
 const STATE: &str = "state.json";
 const HISTORY: &str = "history.ndjson";
 const HISTORY_BEFORE: &str = "history.1.ndjson";
@@ -63,6 +71,16 @@ pub enum ComponentStoreError {
         path: PathBuf,
         /// Why.
         source: io::Error,
+    },
+    /// Another edge has it.
+    #[error(
+        "the store of components {path} is in use by {holder}: it belongs to one edge. Stop that one, or set components.store_directory to another directory for this edge; by default each edge has its own"
+    )]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+        /// The process that has it.
+        holder: String,
     },
     /// Others may write to it.
     #[error(
@@ -108,14 +126,34 @@ pub(super) struct ComponentStore {
     /// When to write down again what could not be.
     unwritten: Option<Instant>,
     history: Vec<Event>,
+    lock: Option<FileLock>,
 }
 
 type Result<T> = std::result::Result<T, ComponentStoreError>;
 
 impl ComponentStore {
+    /// Opens the store of an edge, and makes it if it is not there. One of version 0.1 is taken
+    /// over.
+    pub(super) fn open_for(settings: &EdgeSettings) -> Result<Self> {
+        let (directory, lock) = Self::take(&settings.component_settings.store_directory)?;
+        takeover::take_over(settings, directory)?;
+        Self::read(directory, lock)
+    }
+
     /// Opens a store, and makes it if it is not there.
+    #[cfg(test)]
     pub(super) fn open(directory: &Path) -> Result<Self> {
+        let (directory, lock) = Self::take(directory)?;
+        Self::read(directory, lock)
+    }
+
+    /// Makes a store's directory if it is not there, and takes its lock.
+    fn take(directory: &Path) -> Result<(&Path, FileLock)> {
         let failed = |source| io_error(directory, source);
+        // Directories above it are as others of the data directory: they hold no machine code.
+        if let Some(above) = directory.parent() {
+            fs::create_dir_all(above).map_err(|source| io_error(above, source))?;
+        }
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o700);
         builder.create(directory).map_err(failed)?;
@@ -125,6 +163,18 @@ impl ComponentStore {
             let path = directory.into();
             return Err(ComponentStoreError::Open { path, mode });
         }
+        let lock = FileLock::take(&directory.join(LOCK), "heplake");
+        let lock = lock.map_err(|error| match error {
+            FileLockError::Held { holder, .. } => {
+                let path = directory.into();
+                ComponentStoreError::InUse { path, holder }
+            }
+            FileLockError::Io { path, source } => ComponentStoreError::Io { path, source },
+        })?;
+        Ok((directory, lock))
+    }
+
+    fn read(directory: &Path, lock: FileLock) -> Result<Self> {
         let mut store = Self {
             directory: directory.into(),
             entries: BTreeMap::new(),
@@ -134,6 +184,7 @@ impl ComponentStore {
             },
             unwritten: None,
             history: Vec::new(),
+            lock: Some(lock),
         };
         store.read_entries()?;
         if let Some(state) = read_document::<State>(&directory.join(STATE))? {
@@ -222,6 +273,11 @@ impl ComponentStore {
         let too_many = self.history.len().saturating_sub(EVENTS_MAX);
         self.history.drain(..too_many);
         Ok(())
+    }
+
+    /// Lets another edge have the store: nothing is changed any more.
+    pub(super) fn unlock(&mut self) {
+        self.lock = None;
     }
 
     /// All components, by digest.

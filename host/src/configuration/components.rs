@@ -13,6 +13,9 @@ use std::{
 pub struct ComponentSettings {
     /// Where they are kept, absolute.
     pub store_directory: PathBuf,
+    /// Where version 0.1 kept them, absolute, if the store is where it is by default: one store
+    /// for all edges of a data directory.
+    pub former_store_directory: Option<PathBuf>,
     /// Who must have signed what is staged; nobody if it is empty.
     pub trusted_keys: Vec<TrustedKey>,
     /// Where what appears is staged, absolute.
@@ -46,6 +49,7 @@ impl ComponentSettings {
     pub fn in_directory(store_directory: &Path) -> Self {
         Self {
             store_directory: store_directory.into(),
+            former_store_directory: None,
             trusted_keys: Vec::new(),
             watch_directory: None,
             watch_activates: false,
@@ -77,8 +81,11 @@ impl ComponentSettings {
                 "components.watch_directory is the store, components.store_directory: watch a directory of its own",
             ));
         }
+        let former = get.absolute_path(&settings::DATA_DIR)?.join("components");
+        let is_default = store_directory == former.join(get.get(&settings::EDGE_NAME)?.as_str());
         Ok(Self {
             store_directory,
+            former_store_directory: is_default.then_some(former),
             trusted_keys: get.get(&settings::TRUSTED_KEYS)?,
             watch_directory,
             watch_activates,

@@ -17,6 +17,10 @@ use std::{
 pub struct EdgeSettings {
     /// Who writes: part of every path.
     pub name: EdgeName,
+    /// Where it keeps its identity, absolute.
+    pub data_dir: PathBuf,
+    /// Whether it takes its name over from another edge that has it.
+    pub takes_over_name: bool,
     /// Root of the store, absolute.
     pub data_path: PathBuf,
     /// Where HEP is received over UDP, if it is.
@@ -80,6 +84,8 @@ impl EdgeSettings {
         listeners::check(get)?;
         Ok(Self {
             name: get.get(&settings::EDGE_NAME)?,
+            data_dir: get.absolute_path(&settings::DATA_DIR)?,
+            takes_over_name: false,
             data_path: get.absolute_path(&settings::DATA_PATH)?,
             udp,
             tcp,

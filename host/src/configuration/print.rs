@@ -72,7 +72,10 @@ impl Configuration {
             "{half_the_processors}" => format!("half the processors, here {here}"),
             "{worker_count}" => format!("half the processors, at most 4, here {here}"),
             _ => match text.strip_prefix("{data_dir}/") {
-                Some(rest) => format!("{rest} in data_dir, here {here}"),
+                Some(rest) => {
+                    let rest = rest.replace("{edge.name}", "<edge.name>");
+                    format!("{rest} in data_dir, here {here}")
+                }
                 None => here,
             },
         }

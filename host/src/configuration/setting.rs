@@ -4,7 +4,7 @@
 //! environment variable, and the default, which is text too, are read by the same reader
 //! ([`AnySetting::interpret`]).
 
-use crate::signature::TrustedKey;
+use crate::{permissions::DataPermissions, signature::TrustedKey};
 use heplake_format::EdgeName;
 use serde_json::Value;
 use std::{
@@ -129,6 +129,18 @@ pub(super) fn path_or_none(value: &Value) -> Result<Option<PathBuf>, Expected> {
         Some("") => Ok(None),
         _ => path(value).map(Some),
     }
+}
+
+/// Rights as `chmod` has them. Others than the owner never write: the lake would not be whole.
+pub(super) fn data_permissions(value: &Value) -> Result<DataPermissions, Expected> {
+    let written = value.as_str();
+    let found = DataPermissions::ALL
+        .iter()
+        .find(|(mode, _)| written.is_some_and(|text| text == *mode || text == &mode[1..]));
+    found.map(|(_, permissions)| *permissions).ok_or_else(|| {
+        "\"0600\" (the owner alone), \"0640\" (its group reads too) or \"0644\" (all users of the host read too)"
+            .into()
+    })
 }
 
 pub(super) fn edge_name(value: &Value) -> Result<EdgeName, Expected> {

@@ -4,11 +4,11 @@
 
 use super::log_level::log_level;
 use super::setting::{
-    AnySetting, Compression, LogFormat, Setting, byte_count, compression, count, duration,
-    edge_name, factor, flag, host, log_format, path, path_or_none, port, sections, share, sql_name,
-    trusted_keys,
+    AnySetting, Compression, LogFormat, Setting, byte_count, compression, count, data_permissions,
+    duration, edge_name, factor, flag, host, log_format, path, path_or_none, port, sections, share,
+    sql_name, trusted_keys,
 };
-use crate::signature::TrustedKey;
+use crate::{permissions::DataPermissions, signature::TrustedKey};
 use heplake_format::EdgeName;
 use serde_json::Value;
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, time::Duration};
@@ -42,8 +42,14 @@ settings! {
 DATA_DIR: PathBuf = path, "data_dir", "/var/lib/heplake",
 "Where the lake is kept. A relative path, here and in other settings, starts in the directory of the configuration file; in a variable it is refused, since it would mean another place wherever the service is started.";
 
+DATA_PERMISSIONS: DataPermissions = data_permissions, "data_permissions", "0640",
+"Rights of the files of the lake: data files, commits and the catalog. Directories are 0750 for 0640, 0755 for 0644, 0700 for 0600. Calls are private, so that other users of the host do not read them; put those who shall into the group of this service's user. Files that are there keep their rights.";
+
+DRAIN_TIMEOUT: Duration = duration::<100, DAY_S>, "drain_timeout", "25s",
+"How long a service that was told to stop goes on writing what it has received. Then it ends, and says how many packets and rows are lost. Kubernetes kills after 30 s and systemd after 90 s, without a word: with more time for those, set this higher.";
+
 EDGE_NAME: EdgeName = edge_name, "edge.name", "{host_name}",
-"Name of this edge: part of the name of every file it writes. Two edges that write to one lake need two names; the host name differs by itself.";
+"Name of this edge: part of the name of every file it writes. Two edges that write to one lake need two names, and so do two edges on one host: the second one is refused at its start.";
 
 CATALOG_PATH: PathBuf = path, "ducklake.catalog_path", "{data_dir}/homer_catalog.sqlite",
 "The DuckLake catalog, an SQLite file; created if absent. Give this path to any DuckDB to read the lake.";
@@ -162,8 +168,8 @@ LOG_LEVEL: Targets = log_level, "log.level", "info",
 LOG_FORMAT: LogFormat = log_format, "log.format", "text",
 "text for people, json for machines: one object a line. On standard error.";
 
-COMPONENT_STORE: PathBuf = path, "components.store_directory", "{data_dir}/components",
-"Where an edge keeps components by digest, which of them serves, and what was done to them. Its user's alone, since machine code is kept there.";
+COMPONENT_STORE: PathBuf = path, "components.store_directory", "{data_dir}/components/{edge.name}",
+"Where an edge keeps components by digest, which of them serves, and what was done to them. It belongs to one edge; a second one is refused. Its user's alone, since machine code is kept there.";
 
 TRUSTED_KEYS: Vec<TrustedKey> = trusted_keys, "components.trusted_keys", "[]",
 "Ed25519 public keys, as `heplake component keygen` prints them. If there is any, only components that one of them signed are staged. Empty: whoever reaches the control listener is trusted.";

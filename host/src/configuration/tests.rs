@@ -1,6 +1,7 @@
 mod bad_values;
 
 use super::*;
+use crate::permissions::DataPermissions;
 use serde_json::json;
 use std::{collections::HashSet, time::Duration};
 
@@ -40,6 +41,62 @@ fn nothing_written_means_the_defaults() {
     assert_eq!(settings.max_age, Duration::from_secs(3653 * 86_400));
     assert_eq!(settings.memory_bytes_max, 64 << 20);
     assert!(settings.components.is_empty());
+    assert_eq!(
+        settings.component_settings.store_directory,
+        Path::new("/var/lib/heplake/components/sbc-1-example-org")
+    );
+}
+
+#[test]
+fn each_edge_has_a_store_of_components_of_its_own_unless_another_is_named() {
+    let former = Some(PathBuf::from("/d/components"));
+    for (text, directory, expected) in [
+        ("", "/d/components/sbc-1-example-org", &former),
+        ("edge.name = '7'\n", "/d/components/7", &former),
+        ("edge.name = '{data_dir}'\n", "", &None),
+        ("components.store_directory = '/s'\n", "/s", &None),
+    ] {
+        let Ok(configuration) = toml(&format!("data_dir = '/d'\n{text}")) else {
+            assert_eq!(directory, "", "{text}");
+            continue;
+        };
+        let settings = edge(&configuration).component_settings;
+        assert_eq!(settings.store_directory, Path::new(directory));
+        assert_eq!(settings.former_store_directory, *expected);
+    }
+}
+
+#[test]
+fn rights_of_files_are_those_that_let_nobody_but_the_owner_write() {
+    let get = |text: &str| {
+        toml(text)?
+            .get(&settings::DATA_PERMISSIONS)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(get(""), Ok(DataPermissions::Group));
+    for (text, permissions) in [
+        ("'0600'", DataPermissions::Owner),
+        ("'640'", DataPermissions::Group),
+        ("'0644'", DataPermissions::Everybody),
+    ] {
+        assert_eq!(get(&format!("data_permissions = {text}")), Ok(permissions));
+    }
+    for text in [
+        "'0660'",
+        "'0666'",
+        "'0400'",
+        "'rw-r-----'",
+        "''",
+        "640",
+        "0o640",
+    ] {
+        let error = get(&format!("data_permissions = {text}")).unwrap_err();
+        assert!(error.contains("\"0640\" (its group reads too)"), "{error}");
+    }
+    let variable = [("HEPLAKE_DATA_PERMISSIONS", "0600")];
+    let configuration = parse("x.toml", "", &variable).unwrap();
+    let permissions = configuration.get(&settings::DATA_PERMISSIONS).unwrap();
+    assert_eq!(permissions, DataPermissions::Owner);
 }
 
 #[test]
@@ -218,6 +275,7 @@ fn what_is_printed_says_each_default_for_people() {
         "# Default: half the processors, here 8.\n",
         "# Default: half the processors, at most 4, here 4.\n",
         "# Default: parquet in data_dir, here /var/lib/heplake/parquet.\n",
+        "# Default: components/<edge.name> in data_dir, here\n# /var/lib/heplake/components/sbc-1-example-org.\n",
         "# Default: none.\n",
     ] {
         assert!(printed.contains(says), "{says}{printed}");

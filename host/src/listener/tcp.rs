@@ -16,7 +16,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -61,6 +61,8 @@ pub struct TcpListener {
     connections_max: usize,
     idle_timeout: Duration,
     health: Arc<Health>,
+    /// Packets that were received.
+    received: Arc<AtomicU64>,
 }
 
 impl TcpListener {
@@ -90,6 +92,7 @@ impl TcpListener {
             connections_max,
             idle_timeout,
             health: Health::new(),
+            received: Arc::default(),
         })
     }
 
@@ -103,6 +106,12 @@ impl TcpListener {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Packets that it has received so far.
+    #[must_use]
+    pub fn received(&self) -> &Arc<AtomicU64> {
+        &self.received
     }
 
     /// Serves connections until `stop`, then lets each bring what it has under way.
@@ -144,6 +153,7 @@ impl TcpListener {
                 stream,
                 peer,
                 worker,
+                received: self.received.clone(),
                 buffer: Vec::new(),
                 lines: Arc::clone(&ended),
             };
@@ -164,6 +174,8 @@ struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
     worker: mpsc::Sender<Work>,
+    /// Packets that all connections have received.
+    received: Arc<AtomicU64>,
     /// The start of a packet whose end is still to come.
     buffer: Vec<u8>,
     /// Of all connections: how often it is said why one ended.
@@ -291,6 +303,7 @@ impl Connection {
             return true;
         }
         let packets = batch.len() as u64;
+        self.received.fetch_add(packets, Ordering::Relaxed);
         metrics::counter!("heplake_packets_received_total", "transport" => "tcp")
             .increment(packets);
         let sent = self.worker.send(Work::Packets(batch)).await.is_ok();

@@ -21,7 +21,7 @@ use std::{
     os::fd::AsRawFd,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -49,6 +49,8 @@ pub struct UdpListener {
     asked_bytes: usize,
     granted_bytes: usize,
     health: Arc<Health>,
+    /// Packets that were received.
+    received: Arc<AtomicU64>,
 }
 
 impl UdpListener {
@@ -120,6 +122,7 @@ impl UdpListener {
             asked_bytes: receive_buffer_bytes,
             granted_bytes: granted,
             health: Health::new(),
+            received: Arc::default(),
         })
     }
 
@@ -138,6 +141,12 @@ impl UdpListener {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Packets that it has received so far.
+    #[must_use]
+    pub fn received(&self) -> &Arc<AtomicU64> {
+        &self.received
     }
 
     /// Hands on what comes, until `stop` is set and what was there by then is taken: not
@@ -186,6 +195,7 @@ impl UdpListener {
             }
             if !batch.is_empty() {
                 let packets = batch.len() as u64;
+                self.received.fetch_add(packets, Ordering::Relaxed);
                 metrics::counter!("heplake_packets_received_total", "transport" => "udp")
                     .increment(packets);
                 metrics::counter!("heplake_bytes_received_total", "transport" => "udp")

@@ -210,7 +210,11 @@ pub(crate) const METRICS: &[Metric] = &[
     metric(Half::Edge, "heplake_commit_seconds", Histogram(DURATION_BUCKETS_S), Unit::Seconds, &[],
         "How long a commit took, from the sealing of files to the written commit."),
     metric(Half::Edge, "heplake_store_errors_total", Counter, Unit::Count, &[],
-        "Writes that the store refused. Each is tried again."),
+        "Writes and reads that the store refused. Each is tried again."),
+    metric(Half::Edge, "heplake_commit_sequences_taken_total", Counter, Unit::Count, &[],
+        "Commits whose number another writer under this edge's name had used. Each got the next free number."),
+    metric(Half::Edge, "heplake_data_file_names_taken_total", Counter, Unit::Count, &[],
+        "Data files whose name was taken, mostly by a run of this edge that was killed. Each got the next free name."),
 
     metric(Half::Edge, "heplake_component_active", Gauge, Unit::Count, &[key("component", COMPONENT), key("version", VERSION), key("digest", Open("digests of components"))],
         "1 for a component that serves, 0 for one that did."),

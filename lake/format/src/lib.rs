@@ -3,17 +3,22 @@
 //! ```text
 //!  host ──▶ main/<table>/date=YYYY-MM-DD/<edge>-<sequence>-<part>.parquet ──▶ lake
 //!       ──▶ commits/<edge>/<sequence>.json  (its appearance is the commit) ──▶
+//!       ──▶ claims/<edge>.json              (who writes under this name)
 //! ```
 //!
 //! Everything here is persisted, or names what is: change it and lakes stop being
 //! readable. The crate does no IO; it must never know a socket, a store or a database.
 
+mod claim;
 mod commit;
 mod date;
 mod edge;
 mod path;
 mod table;
 
+pub use claim::{
+    CLAIM_FORMAT, CLAIMS_DIRECTORY, Claim, ClaimError, EdgeIdentity, EdgeIdentityError,
+};
 pub use commit::{
     COMMIT_BYTES_MAX, COMMIT_FORMAT, Commit, CommitError, CommitParts, ComponentDigest, DataFile,
     UnfitFile,

@@ -6,8 +6,10 @@
 //! aside/main/…                         data files that somebody took out of the lake
 //! ```
 //!
-//! A name derives from edge, sequence and table, so writing a commit again overwrites and
-//! never doubles. One directory a table and date: DuckLake's merge fails for ever on a
+//! A name derives from edge, sequence and table. An edge only ever creates files: where a name
+//! is taken, by a file of a run that was killed or by another writer of the same name, it takes
+//! the next part or the next sequence. A commit names its files, so parts may have holes, and a
+//! file that no commit names is nothing. One directory a table and date: DuckLake's merge fails for ever on a
 //! partition whose files stand in two (duckdb/ducklake issues 1082 and 1195).
 
 use crate::{DateError, EdgeName, EdgeNameError, PartitionDate, TableError, TableName};
@@ -75,7 +77,8 @@ pub struct DataFilePath {
     pub edge: EdgeName,
     /// The commit that it came with.
     pub sequence: Sequence,
-    /// Its number among the commit's files of this table and date.
+    /// Tells the commit's files of this table and date apart: ascending, with holes where a
+    /// name was taken.
     pub part: u16,
 }
 

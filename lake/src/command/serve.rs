@@ -1,11 +1,12 @@
 //! `heplake serve` and `heplake lake`: the lake as a service, with or without an edge.
 
 use heplake_host::{
-    configuration::{Configuration, ControlSettings, EdgeSettings, http_address},
+    EdgeMonitor,
+    configuration::{Configuration, ControlSettings, EdgeSettings, http_address, settings},
     disk::watch_disk,
     health::{Code, Half, Health},
     http::{self, HostGuard},
-    process::Failure,
+    process::{EdgeArguments, Failure},
     service::{catch_signals, drain_edge, start_edge, start_telemetry, until_stopped},
 };
 use heplake_lake::{
@@ -17,16 +18,16 @@ use std::{path::Path, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// Which halves of Heplake run in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Halves {
-    Both,
+    Both(EdgeArguments),
     Lake,
 }
 
 pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result<(), Failure> {
-    let edge_settings = match halves {
-        Halves::Both => Some((
-            EdgeSettings::resolve(configuration)?,
+    let edge_settings = match &halves {
+        Halves::Both(arguments) => Some((
+            arguments.apply(EdgeSettings::resolve(configuration)?),
             ControlSettings::resolve(configuration)?,
         )),
         Halves::Lake => None,
@@ -34,9 +35,11 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
     let settings = LakeSettings::resolve(configuration)?;
     let http = http_address(configuration)?;
     let half = match halves {
-        Halves::Both => Half::Both,
+        Halves::Both(_) => Half::Both,
         Halves::Lake => Half::Lake,
     };
+    let drain_timeout = configuration.get(&settings::DRAIN_TIMEOUT)?;
+    configuration.get(&settings::DATA_PERMISSIONS)?.apply();
     let metrics = start_telemetry(configuration, half)?;
     let mut signals = catch_signals()?;
 
@@ -82,23 +85,24 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
     );
     stop_control.cancel();
     health.raise(Code::Draining, reason);
-    let drained = signals
-        .drain(async {
-            let drained = match edge {
-                Some(edge) => drain_edge(edge).await,
-                None => Ok(()),
-            };
-            // What the edge has just committed is registered before the end.
-            stop_watching.cancel();
-            let watched = watching.await;
-            drained.and(watched.map_err(|error| {
-                Failure::of(
-                    "what was written could not be registered; the next start does",
-                    &error,
-                )
-            }))
-        })
-        .await;
+    let monitor = edge.as_ref().map(|edge| edge.monitor().clone());
+    let unwritten = || monitor.as_ref().map(EdgeMonitor::unwritten);
+    let work = async {
+        let drained = match edge {
+            Some(edge) => drain_edge(edge).await,
+            None => Ok(()),
+        };
+        // What the edge has just committed is registered before the end.
+        stop_watching.cancel();
+        let watched = watching.await;
+        drained.and(watched.map_err(|error| {
+            Failure::of(
+                "what was written could not be registered; the next start does",
+                &error,
+            )
+        }))
+    };
+    let drained = signals.drain(work, drain_timeout, unwritten).await;
     // Until here it could be asked how that goes.
     stop_http.cancel();
     drop(server);

@@ -151,6 +151,8 @@ fn edge_settings(directory: &Path) -> EdgeSettings {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     EdgeSettings {
         name: "test".parse::<EdgeName>().unwrap(),
+        data_dir: directory.into(),
+        takes_over_name: false,
         data_path: directory.join("parquet"),
         udp: Some(loopback),
         tcp: Some(loopback),

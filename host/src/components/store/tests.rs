@@ -2,7 +2,7 @@ use super::*;
 use crate::sandbox::World;
 use serde_json::json;
 
-fn entry(bytes: &[u8], name: &str, staged_us: u64) -> Entry {
+pub(super) fn entry(bytes: &[u8], name: &str, staged_us: u64) -> Entry {
     Entry {
         name: name.into(),
         version: "0.1.0".into(),
@@ -19,7 +19,7 @@ fn entry(bytes: &[u8], name: &str, staged_us: u64) -> Entry {
     }
 }
 
-fn event(reason: &str) -> Event {
+pub(super) fn event(reason: &str) -> Event {
     Event {
         at_us: 1,
         event: "staged".into(),
@@ -87,6 +87,19 @@ fn a_store_that_others_can_write_is_refused() {
 }
 
 #[test]
+fn a_store_has_one_edge_until_it_is_given_up() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("components");
+    let mut store = ComponentStore::open(&path).unwrap();
+    let error = ComponentStore::open(&path).err().unwrap().to_string();
+    let holder = format!("in use by heplake, process {}", std::process::id());
+    assert!(error.contains(&holder), "{error}");
+    assert!(error.contains("components.store_directory"), "{error}");
+    store.unlock();
+    ComponentStore::open(&path).unwrap();
+}
+
+#[test]
 fn a_component_that_was_not_written_to_its_end_is_as_if_it_was_not_there() {
     let directory = tempfile::tempdir().unwrap();
     let one = entry(b"one", "pairs", 1);
@@ -94,6 +107,7 @@ fn a_component_that_was_not_written_to_its_end_is_as_if_it_was_not_there() {
     store.put(one.clone(), b"one").unwrap();
     let path = directory.path().join(&one.digest).join(ENTRY);
     let whole = fs::read(&path).unwrap();
+    drop(store);
     for length in 0..whole.len() - 1 {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, &whole[..length]).unwrap();
@@ -215,6 +229,7 @@ fn a_line_of_history_that_was_cut_off_is_left_out_and_swallows_no_other() {
         let mut store = ComponentStore::open(directory.path()).unwrap();
         store.record(event("last"));
         let before = store.history().to_vec();
+        drop(store);
         let reopened = ComponentStore::open(directory.path()).unwrap();
         assert_eq!(reopened.history(), before, "{length} bytes");
         let count = 2 + usize::from(whole(length));
@@ -232,6 +247,7 @@ fn history_goes_on_when_its_file_is_begun_anew() {
     let file = OpenOptions::new().append(true).open(&path).unwrap();
     file.set_len(HISTORY_BYTES_MAX + 1).unwrap();
     store.record(event("after"));
+    drop(store);
     let store = ComponentStore::open(directory.path()).unwrap();
     let reasons = store.history().iter().map(|event| event.reason.as_str());
     assert_eq!(reasons.collect::<Vec<_>>(), ["before", "after"]);

@@ -98,6 +98,8 @@ fn settings(directory: &Path, workers: usize) -> Result<EdgeSettings, Failed> {
     const DAY: u64 = 86_400;
     Ok(EdgeSettings {
         name: "soak".parse()?,
+        data_dir: directory.into(),
+        takes_over_name: false,
         data_path: directory.into(),
         udp: None,
         tcp: Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))),

@@ -16,8 +16,16 @@ use checked::{Checked, RowShape, check_routes};
 use heplake_sdk::{Accepts, Cell, Description, Field, Kind, Parsed};
 use libfuzzer_sys::fuzz_target;
 
-const KINDS: [Kind; 6] =
-    [Kind::Text, Kind::Bytes, Kind::Address, Kind::Number, Kind::Real, Kind::Time];
+const KINDS: [Kind; 8] = [
+    Kind::Text,
+    Kind::Bytes,
+    Kind::Address,
+    Kind::Number,
+    Kind::Signed,
+    Kind::Real,
+    Kind::Time,
+    Kind::Flag,
+];
 
 /// A cell, mostly one that could be right: chance alone would hardly make a span.
 #[derive(Arbitrary, Debug)]
@@ -92,7 +100,7 @@ fuzz_target!(|returned: Returned| {
         let start = if item == 0 { 0 } else { ends[item - 1] };
         for (field, kind) in kinds.iter().enumerate() {
             let cell = checked.cell(row, field);
-            if cell.is_null() || matches!(kind, Kind::Number | Kind::Real | Kind::Time) {
+            if cell.is_null() || !kind.is_span() {
                 continue;
             }
             let (place, length) = (cell.0 as u32, cell.0 >> 32);

@@ -61,7 +61,7 @@ fn check(description: &Description, batch: &Batch<'_>, parsed: &Parsed) {
         let within = start..=batch.ends[item] as usize;
         for (field, cell) in description.fields.iter().zip(row) {
             let cell = Cell(*cell);
-            if cell.is_null() || matches!(field.kind, Kind::Number | Kind::Real | Kind::Time) {
+            if cell.is_null() || !field.kind.is_span() {
                 continue;
             }
             let value = cell

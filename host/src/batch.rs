@@ -21,6 +21,8 @@ pub struct PacketBatch {
     pub received: Vec<u64>,
     /// Who sent each.
     pub peers: Vec<SocketAddr>,
+    /// Those that a stream ended within, by place: no datagrams, whatever they look like.
+    pub unfinished: Vec<u32>,
 }
 
 impl PacketBatch {
@@ -30,6 +32,12 @@ impl PacketBatch {
         self.ends.push(self.bytes.len() as u32);
         self.received.push(received);
         self.peers.push(peer);
+    }
+
+    /// Adds what a stream ended with: the beginning of a packet.
+    pub fn push_unfinished(&mut self, packet: &[u8], received: u64, peer: SocketAddr) {
+        self.unfinished.push(self.ends.len() as u32);
+        self.push(packet, received, peer);
     }
 
     /// Number of packets.
@@ -59,7 +67,9 @@ impl PacketBatch {
 
     /// Adds all packets of `other` behind its own.
     pub fn append(&mut self, other: &Self) {
-        let base = self.bytes.len() as u32;
+        let (base, packets) = (self.bytes.len() as u32, self.len() as u32);
+        let unfinished = other.unfinished.iter().map(|packet| packets + packet);
+        self.unfinished.extend(unfinished);
         self.bytes.extend_from_slice(&other.bytes);
         self.ends.extend(other.ends.iter().map(|end| base + end));
         self.received.extend_from_slice(&other.received);

@@ -211,7 +211,9 @@ impl RowShape {
             .map(|field| match field.kind {
                 Kind::Text | Kind::Bytes => CellShape::Span,
                 Kind::Address => CellShape::Address,
-                Kind::Number | Kind::Real | Kind::Time => CellShape::Scalar,
+                Kind::Number | Kind::Signed | Kind::Real | Kind::Time | Kind::Flag => {
+                    CellShape::Scalar
+                }
             })
             .collect();
         Ok(Self {

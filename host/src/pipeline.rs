@@ -10,16 +10,20 @@
 //! Every packet that comes in goes out as at least one row, or is counted as set aside.
 //! The pipeline knows no protocol, no socket and no file; time and chance are handed in.
 
+mod groups;
 mod payloads;
 mod protocol;
+mod repeats;
 mod tally;
 mod uuids;
 
 pub use self::{protocol::PipelineError, tally::Tally};
 
 use self::{
+    groups::{Groups, Unpacked},
     payloads::{Payloads, gather, of_one_batch},
     protocol::Protocol,
+    repeats::Repeats,
     uuids::Uuids,
 };
 use crate::{
@@ -29,7 +33,7 @@ use crate::{
     live_samples::LiveSamples,
     rows::{
         EnvelopeFields, NONE, Origin, PlanError, Refusal, Row, Space, TablePlan, TablePlans,
-        TableRows,
+        TableRows, WHOLE,
     },
 };
 use heplake_format::{ComponentDigest, PartitionDate, Table, TableName};
@@ -42,6 +46,10 @@ use uuid::Uuid;
 const PROTO_TYPE_MAX: u64 = 255;
 /// The reason to refuse a packet with such a number.
 const OUT_OF_RANGE: &str = "proto_type_out_of_range";
+/// The reason to refuse what a stream ended with, though an envelope can read it: of a datagram
+/// that is cut short, HEP takes what arrived. Who sent the rest of a packet to a connection that
+/// broke sends all of it again to the next.
+const UNFINISHED: &str = "truncated_packet";
 /// The reason to refuse a packet that the envelope calls another's: there is no other.
 const NOT_MINE: &str = "not_mine";
 
@@ -265,6 +273,9 @@ impl Pipeline {
         let fields = self.fields;
         let mut unpacked = Vec::with_capacity(received.envelope.rows());
         for (index, &packet) in received.envelope.items().iter().enumerate() {
+            if received.batch.unfinished.contains(&packet) {
+                continue;
+            }
             let arrived = received.arrived(packet);
             let claimed = received.envelope.cell(index, fields.timestamp);
             let proto_type = received.envelope.cell(index, fields.proto_type);
@@ -276,6 +287,7 @@ impl Pipeline {
                     refusal: NONE,
                     timestamp: self.window.timestamp(claimed, arrived),
                     uuid: Uuid::nil(),
+                    envelope_text_max: WHOLE,
                 },
                 payload: received.envelope.cell(index, fields.payload),
                 // Without a type it is of type 0, which no specification gives away.
@@ -299,6 +311,10 @@ impl Pipeline {
         let mut rows = Vec::new();
         for packet in 0..received.batch.len() {
             let outcome = self.envelope.outcome(received.envelope.verdicts(), packet);
+            let outcome = match received.batch.unfinished.contains(&(packet as u32)) {
+                true if outcome == Outcome::Parsed => Outcome::Refused(UNFINISHED),
+                _ => outcome,
+            };
             let Some(reason) = refusal(outcome, self.store_keep_alives, &self.envelope) else {
                 continue;
             };
@@ -321,6 +337,7 @@ impl Pipeline {
                 refusal,
                 timestamp: self.window.timestamp(Cell::NULL, arrived),
                 uuid: Uuid::nil(),
+                envelope_text_max: WHOLE,
             });
         }
         if rows.is_empty() {
@@ -422,13 +439,16 @@ impl Pipeline {
         };
         let mut by_table: Vec<Vec<Row>> = vec![Vec::new(); plans.len()];
         let mut last_unrouted = None;
+        let mut repeats = Repeats::of(&parsed);
         for (payload, (&item, table)) in parsed.items().iter().zip(tables).enumerate() {
             let Some(unpacked) = group.get(item as usize) else {
                 continue;
             };
+            let envelope_text_max = repeats.next(payload);
             match table.and_then(|table| by_table.get_mut(table as usize)) {
                 Some(rows) => rows.push(Row {
                     payload: payload as u32,
+                    envelope_text_max,
                     ..unpacked.row
                 }),
                 // Its payload is stored whole, once, however many rows it gave.
@@ -475,9 +495,13 @@ impl Pipeline {
                     by_type.entry(proto_type).or_default().push(unpacked.row);
                 }
                 _ => {
-                    let (start, end) =
-                        item_bounds(&received.batch.ends, unpacked.row.packet as usize);
-                    let bytes = Cell::span(start as u32, (end - start) as u32);
+                    let packet = unpacked.row.packet;
+                    let (start, end) = item_bounds(&received.batch.ends, packet as usize);
+                    // All bytes of a packet once, however many rows of it are refused.
+                    let bytes = match refused.last() {
+                        Some(Row { packet: last, .. }) if *last == packet => unpacked.payload,
+                        _ => Cell::span(start as u32, (end - start) as u32),
+                    };
                     refused.push(Row {
                         refusal: spans.len() as u32,
                         ..unpacked.row
@@ -577,42 +601,6 @@ impl<'a> Received<'a> {
     }
 }
 
-/// One of the envelope's rows.
-#[derive(Clone, Copy, Debug)]
-struct Unpacked {
-    row: Row,
-    payload: Cell,
-    proto_type: u64,
-}
-
-/// The envelope's rows, by who parses them.
-struct Groups {
-    by_protocol: Vec<Vec<Unpacked>>,
-    without_parser: Vec<Unpacked>,
-}
-
-impl Groups {
-    fn of(unpacked: &[Unpacked], protocols: &[Protocol]) -> Self {
-        let mut groups = Self {
-            by_protocol: vec![Vec::new(); protocols.len()],
-            without_parser: Vec::new(),
-        };
-        for one in unpacked {
-            let accepts = |protocol: &Protocol| {
-                protocol
-                    .proto_types
-                    .iter()
-                    .any(|accepted| u64::from(*accepted) == one.proto_type)
-            };
-            match protocols.iter().position(accepts) {
-                Some(index) => groups.by_protocol[index].push(*one),
-                None => groups.without_parser.push(*one),
-            }
-        }
-        groups
-    }
-}
-
 /// The reason to store an item as rejected, if it is to be; counts it either way.
 fn refusal(
     outcome: Outcome<'_>,
@@ -648,7 +636,12 @@ fn split_off(batch: &mut PacketBatch, bytes: &[u8], first: usize) -> Option<Pack
     }
     let (start, _) = item_bounds(&batch.ends, first);
     let ends = batch.ends.split_off(first);
+    let unfinished = batch.unfinished.iter();
+    let unfinished = unfinished.filter_map(|packet| packet.checked_sub(first as u32));
+    let unfinished = unfinished.collect();
+    batch.unfinished.retain(|packet| (*packet as usize) < first);
     Some(PacketBatch {
+        unfinished,
         bytes: bytes.get(start..).unwrap_or_default().to_vec(),
         ends: ends.iter().map(|end| end - start as u32).collect(),
         received: batch.received.split_off(first.min(batch.received.len())),

@@ -364,6 +364,7 @@ fn of_catalog(name: &str) -> Option<ColumnType> {
         "timestamp" => ColumnType::Timestamp,
         "uint32" => ColumnType::UInteger,
         "uint64" => ColumnType::UBigInt,
+        "int64" => ColumnType::BigInt,
         "float64" => ColumnType::Double,
         "json" => ColumnType::Json,
         "blob" => ColumnType::Blob,

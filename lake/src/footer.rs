@@ -268,6 +268,14 @@ fn is_of(column_type: ColumnType, found: &ColumnDescriptor) -> bool {
         ),
         (ColumnType::UInteger, PhysicalType::INT32) => converted == ConvertedType::UINT_32,
         (ColumnType::UBigInt, PhysicalType::INT64) => converted == ConvertedType::UINT_64,
+        (ColumnType::BigInt, PhysicalType::INT64) => match logical {
+            None => matches!(converted, ConvertedType::NONE | ConvertedType::INT_64),
+            Some(LogicalType::Integer {
+                bit_width: 64,
+                is_signed: true,
+            }) => true,
+            _ => false,
+        },
         (ColumnType::Double, PhysicalType::DOUBLE) => true,
         _ => false,
     }

@@ -170,6 +170,7 @@ fn commits() -> Vec<Vec<(Table, String, Vec<Row<'static>>)>> {
     measured.name = "hep_proto_99_default".parse().unwrap();
     measured.columns.push(column("mos", ColumnType::Double));
     measured.columns.push(column("octets", ColumnType::UBigInt));
+    measured.columns.push(column("lost", ColumnType::BigInt));
     let at = |us: i64, values: &[(&'static str, &str)]| -> Row<'static> {
         let mut row = row(0, values);
         row[0].1 = us.to_string();
@@ -223,8 +224,22 @@ fn commits() -> Vec<Vec<(Table, String, Vec<Row<'static>>)>> {
                 measured.clone(),
                 DAY.into(),
                 vec![
-                    row(1, &[("mos", "NaN"), ("octets", "18446744073709551615")]),
-                    row(2, &[("mos", "-1e300"), ("octets", "0")]),
+                    row(
+                        1,
+                        &[
+                            ("mos", "NaN"),
+                            ("octets", "18446744073709551615"),
+                            ("lost", "-2"),
+                        ],
+                    ),
+                    row(
+                        2,
+                        &[
+                            ("mos", "-1e300"),
+                            ("octets", "0"),
+                            ("lost", "9223372036854775806"),
+                        ],
+                    ),
                     row(3, &[("mos", "inf")]),
                 ],
             ),

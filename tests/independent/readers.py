@@ -120,7 +120,7 @@ def read_fastparquet(path, types):
             return None
         if kind == "TIMESTAMP":
             return pandas.Timestamp(value).value // 1000
-        if kind in ("UINTEGER", "UBIGINT"):
+        if kind in ("UINTEGER", "UBIGINT", "BIGINT"):
             return int(value)
         return value
 

@@ -91,6 +91,13 @@ impl<'a> Packet<'a> {
             .filter(|cell| *cell != Cell::NULL.0)
     }
 
+    /// The number in the `index`-th context field asked for, which is a signed one, unless it
+    /// is null.
+    #[must_use]
+    pub fn context_signed(&self, index: usize) -> Option<i64> {
+        Cell(*self.context.get(index)?).as_signed()
+    }
+
     /// The bytes of the `index`-th context field asked for, unless it is null.
     #[must_use]
     pub fn context_bytes(&self, index: usize) -> Option<&'a [u8]> {
@@ -281,6 +288,18 @@ impl Row<'_> {
     #[inline]
     pub fn number(&mut self, field: usize, value: u64) {
         self.cells[field] = value;
+    }
+
+    /// Sets a signed field. [`i64::MAX`] is null, so that value cannot be stored.
+    #[inline]
+    pub fn signed(&mut self, field: usize, value: i64) {
+        self.cells[field] = Cell::signed(value).0;
+    }
+
+    /// Sets a flag field.
+    #[inline]
+    pub fn flag(&mut self, field: usize, value: bool) {
+        self.cells[field] = u64::from(value);
     }
 
     /// Sets a real field.

@@ -117,10 +117,25 @@ pub enum Kind {
     Address,
     /// An unsigned number.
     Number,
+    /// A signed number; see [`Cell::signed`](crate::Cell::signed).
+    Signed,
     /// The bits of a double.
     Real,
     /// Microseconds since 1970, UTC.
     Time,
+    /// 1 for true, 0 for false. It fills members of JSON columns and no column of its own.
+    Flag,
+}
+
+impl Kind {
+    /// Whether a cell of this kind is a span; all others hold their value themselves.
+    #[must_use]
+    pub const fn is_span(self) -> bool {
+        match self {
+            Self::Text | Self::Bytes | Self::Address => true,
+            Self::Number | Self::Signed | Self::Real | Self::Time | Self::Flag => false,
+        }
+    }
 }
 
 /// A named verdict.

@@ -113,6 +113,24 @@ impl Cell {
         Self((length as u64) << 32 | offset as u64)
     }
 
+    /// A signed number. Its sign bit is flipped, so that −1 is not null and cells compare as
+    /// their numbers do. [`i64::MAX`] would be null: that number cannot be stored.
+    #[must_use]
+    pub const fn signed(number: i64) -> Self {
+        Self(number as u64 ^ Self::SIGN)
+    }
+
+    /// The number of a cell that [`signed`](Self::signed) made, unless it is null.
+    #[must_use]
+    pub const fn as_signed(self) -> Option<i64> {
+        match self.is_null() {
+            true => None,
+            false => Some((self.0 ^ Self::SIGN) as i64),
+        }
+    }
+
+    const SIGN: u64 = 1 << 63;
+
     /// Whether this is null.
     #[must_use]
     pub const fn is_null(self) -> bool {

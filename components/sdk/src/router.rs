@@ -41,6 +41,12 @@ impl<'a> RouteRow<'a> {
             .copied()
             .filter(|cell| *cell != Cell::NULL.0)
     }
+
+    /// The number in the `index`-th field read, which is a signed one, unless it is null.
+    #[must_use]
+    pub fn signed(&self, index: usize) -> Option<i64> {
+        Cell(*self.cells.get(index)?).as_signed()
+    }
 }
 
 /// A batch of rows as the host sends it to a router; see `wit/heplake.wit`.

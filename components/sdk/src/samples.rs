@@ -14,7 +14,8 @@
 //! time of arrival in µs since 1970.
 //!
 //! A text is a string, and octets that are no UTF-8 are `{"hex": "…"}` or `{"base64": "…"}`.
-//! An address is a string such as `"192.0.2.1"`; in `context`, `{"address": "192.0.2.1"}`.
+//! An address is a string such as `"192.0.2.1"`; in `context`, `{"address": "192.0.2.1"}`. A
+//! number in `context` that is negative is a signed one; one that is not is `{"signed": 5}`.
 //!
 //! The same samples are run natively by a crate's own tests ([`check`]) and in the sandbox by
 //! `heplake component test`. This module is for both: it does no IO, and is not built into

@@ -112,7 +112,7 @@ impl ColumnChunk {
             ColumnType::Blob => (Width::Text, Order::Text { utf8: false }),
             ColumnType::UInteger | ColumnType::Date => (Width::Four, Order::Unsigned32),
             ColumnType::UBigInt => (Width::Eight, Order::Unsigned64),
-            ColumnType::Timestamp => (Width::Eight, Order::Signed64),
+            ColumnType::BigInt | ColumnType::Timestamp => (Width::Eight, Order::Signed64),
             ColumnType::Double => (Width::Eight, Order::Double),
         };
         Self {

@@ -26,6 +26,8 @@ pub(super) fn of(columns: &[&Column]) -> Result<SchemaDescriptor, ParquetError> 
             ColumnType::Blob => (Physical::BYTE_ARRAY, None, ConvertedType::NONE),
             ColumnType::UInteger => (Physical::INT32, Some(unsigned(32)), ConvertedType::UINT_32),
             ColumnType::UBigInt => (Physical::INT64, Some(unsigned(64)), ConvertedType::UINT_64),
+            // As it is, an INT64 is signed.
+            ColumnType::BigInt => (Physical::INT64, None, ConvertedType::NONE),
             ColumnType::Double => (Physical::DOUBLE, None, ConvertedType::NONE),
             ColumnType::Date => (
                 Physical::INT32,

@@ -4,7 +4,7 @@ use super::*;
 use crate::rows::Values as _;
 use arrow::{
     array::{Array as _, AsArray as _, RecordBatch},
-    datatypes::{Float64Type, TimestampMicrosecondType, UInt32Type, UInt64Type},
+    datatypes::{Float64Type, Int64Type, TimestampMicrosecondType, UInt32Type, UInt64Type},
 };
 use bytes::Bytes;
 use parquet::{
@@ -44,7 +44,7 @@ impl Value {
 
 /// Columns of text that are written by index.
 const INDEXED: [usize; 2] = [2, 8];
-const TYPES: [(&str, ColumnType); 9] = [
+const TYPES: [(&str, ColumnType); 10] = [
     ("uuid", ColumnType::Varchar),
     ("timestamp", ColumnType::Timestamp),
     ("session_id", ColumnType::Varchar),
@@ -54,6 +54,7 @@ const TYPES: [(&str, ColumnType); 9] = [
     ("payload", ColumnType::Blob),
     ("data_extra", ColumnType::Json),
     ("cid", ColumnType::Varchar),
+    ("lost", ColumnType::BigInt),
 ];
 
 fn table() -> Table {
@@ -158,6 +159,7 @@ fn hold(columns: &[Vec<Value>], file: Bytes, group: usize) {
                             array.as_primitive::<UInt32Type>().value(row).into()
                         }
                         ColumnType::UBigInt => array.as_primitive::<UInt64Type>().value(row),
+                        ColumnType::BigInt => array.as_primitive::<Int64Type>().value(row) as u64,
                         ColumnType::Double => {
                             array.as_primitive::<Float64Type>().value(row).to_bits()
                         }
@@ -205,7 +207,7 @@ fn numbers(most: u64) -> impl Strategy<Value = Value> {
     ]
 }
 
-fn row() -> impl Strategy<Value = [Value; 9]> {
+fn row() -> impl Strategy<Value = [Value; 10]> {
     let bytes = prop_oneof![
         Just(Value::Null),
         prop::collection::vec(any::<u8>(), 0..80).prop_map(Value::Text),
@@ -220,10 +222,11 @@ fn row() -> impl Strategy<Value = [Value; 9]> {
         bytes,
         texts(),
         prop::option::of(texts()),
+        numbers(u64::MAX),
     )
-        .prop_map(|(a, b, c, d, e, f, g, h, i)| {
+        .prop_map(|(a, b, c, d, e, f, g, h, i, j)| {
             let i = i.unwrap_or_else(|| like(&c));
-            [a, b, c, d, e, f, g, h, i]
+            [a, b, c, d, e, f, g, h, i, j]
         })
 }
 
@@ -232,7 +235,7 @@ fn like(other: &Value) -> Value {
     other.text().map_or(Value::Null, Value::Like)
 }
 
-fn columns(rows: &[[Value; 9]]) -> Vec<Vec<Value>> {
+fn columns(rows: &[[Value; 10]]) -> Vec<Vec<Value>> {
     let column = |index: usize| rows.iter().map(|row| row[index].clone()).collect();
     (0..TYPES.len()).map(column).collect()
 }
@@ -275,7 +278,7 @@ fn a_writer_writes_the_next_file_as_it_wrote_the_first() {
 
 /// Many rows, made by a rule: text by `text`, the rest counted.
 fn many(rows: usize, text: impl Fn(usize) -> Value) -> Vec<Vec<Value>> {
-    let rows: Vec<[Value; 9]> = (0..rows)
+    let rows: Vec<[Value; 10]> = (0..rows)
         .map(|row| {
             let number = || match row % 7 {
                 0 => Value::Null,
@@ -283,7 +286,18 @@ fn many(rows: usize, text: impl Fn(usize) -> Value) -> Vec<Vec<Value>> {
             };
             let (a, b, c, d) = (text(row), text(row), text(row), text(row));
             let e = like(&b);
-            [a, number(), b, number(), number(), number(), c, d, e]
+            [
+                a,
+                number(),
+                b,
+                number(),
+                number(),
+                number(),
+                c,
+                d,
+                e,
+                number(),
+            ]
         })
         .collect();
     columns(&rows)

@@ -266,7 +266,7 @@ impl Connection {
         let rest = std::mem::take(&mut self.buffer);
         if !rest.is_empty() {
             let mut batch = PacketBatch::default();
-            batch.push(&rest, now_us(), peer);
+            batch.push_unfinished(&rest, now_us(), peer);
             self.hand_on(batch).await;
         }
     }

@@ -29,7 +29,7 @@ pub(super) struct Gathered {
 impl Gathered {
     /// Of so many rows these fields.
     fn with_room(rows: usize, fields: &[(usize, Kind)]) -> Self {
-        let is_span = |(_, kind): &(usize, Kind)| !is_number(*kind);
+        let is_span = |(_, kind): &(usize, Kind)| kind.is_span();
         Self {
             cells: Vec::with_capacity(rows * fields.len()),
             bytes: Vec::new(),
@@ -40,9 +40,9 @@ impl Gathered {
 
     /// Takes a field, whose text is copied to where another component may see it.
     fn take(&mut self, cell: Cell, kind: Kind, bytes: &[u8], scratch: &[u8]) {
-        let text = match is_number(kind) {
-            true => return self.cells.push(cell.0),
-            false => cell.resolve(bytes, scratch),
+        let text = match kind.is_span() {
+            false => return self.cells.push(cell.0),
+            true => cell.resolve(bytes, scratch),
         };
         let offset = self.bytes.len() as u32;
         let span = |text: &[u8]| Cell::span(offset, text.len() as u32);
@@ -62,10 +62,6 @@ impl Gathered {
             spans: &self.spans,
         }
     }
-}
-
-fn is_number(kind: Kind) -> bool {
-    matches!(kind, Kind::Number | Kind::Real | Kind::Time)
 }
 
 impl Payloads {

@@ -338,6 +338,38 @@ fn packets_in_are_rows_out() {
 }
 
 #[test]
+fn what_a_stream_ended_with_is_refused_though_the_envelope_reads_it() {
+    // Ten rows of each packet are more than a call may give: the batch goes on in parts.
+    let mut batch = PacketBatch::default();
+    let peer = SocketAddr::from(([192, 0, 2, 9], 4000));
+    for packet in 0..1024 {
+        match packet % 512 {
+            511 => batch.push_unfinished(b"+9||cut", RECEIVED, peer),
+            _ => batch.push(b"+9||x", RECEIVED, peer),
+        }
+    }
+    let mut whole = PacketBatch::default();
+    whole.append(&batch);
+    assert_eq!(whole.unfinished, [511, 1023]);
+    let mut rows = Vec::new();
+    let mut pipeline = pipeline(false);
+    let write = |written: TableRows<'_>| -> Result<(), PlanError> {
+        let table = written.plan.table().name.to_string();
+        for (column, values) in written.as_text() {
+            if column.name.as_str() == "payload" {
+                rows.extend(values.into_iter().map(|value| (table.clone(), value)));
+            }
+        }
+        Ok(())
+    };
+    pipeline.process(whole, write).unwrap();
+    let refused = ("hep_rejected".to_owned(), Some("+9||cut".to_owned()));
+    assert_eq!(rows.iter().filter(|row| **row == refused).count(), 2);
+    assert_eq!(rows.len(), 2 + 1022 * 10);
+    assert_eq!(pipeline.tally().refused(), 2);
+}
+
+#[test]
 fn packets_that_give_many_rows_are_all_stored_and_are_no_fault() {
     /// Ten rows of each are more than a call may give.
     const PACKETS: usize = 1024;

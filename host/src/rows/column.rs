@@ -2,14 +2,14 @@
 
 use super::{
     address, json,
-    origin::{Found, Origin, Row, is_utf8},
+    origin::{Found, Origin, Row, WHOLE, cut_for_column, is_utf8, whole_in_column},
     plan::{ColumnPlan, MemberPlan, TablePlan},
-    source::{HostField, Source},
+    source::{HostField, Source, Stage},
     uuid,
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use heplake_format::{ColumnType, ComponentDigest, PartitionDate};
-use heplake_sdk::Kind;
+use heplake_sdk::{Cell, Kind};
 use std::sync::Arc;
 
 /// Takes the values of a column, in the order of its rows.
@@ -81,6 +81,7 @@ impl TableRows<'_> {
             ColumnType::Timestamp => self.times(&plan.from, to),
             ColumnType::UInteger => self.numbers(&plan.from, u64::from(u32::MAX), to),
             ColumnType::UBigInt | ColumnType::Double => self.numbers(&plan.from, u64::MAX, to),
+            ColumnType::BigInt => self.signed_numbers(&plan.from, to),
             // The partition's: it stands in the path, and no plan keeps it.
             ColumnType::Date => {}
         }
@@ -107,7 +108,16 @@ impl TableRows<'_> {
                     }),
                     Err(_) => to.made(|out| address::write(bytes, out)),
                 },
-                Found::Bytes { bytes, ascii, .. } => {
+                Found::Bytes {
+                    bytes,
+                    ascii,
+                    stage,
+                    ..
+                } => {
+                    let bytes = match whole_in_column(bytes, stage, row) {
+                        true => bytes,
+                        false => cut_for_column(bytes, row),
+                    };
                     if !(ascii || is_utf8(bytes)) {
                         to.bytes(String::from_utf8_lossy(bytes).as_bytes());
                     } else if let Some((_, like)) = &plan.like
@@ -117,6 +127,9 @@ impl TableRows<'_> {
                     } else {
                         to.bytes(bytes);
                     }
+                }
+                Found::Scalar(cell, Kind::Signed) => {
+                    to.made(|out| json::write_signed(Cell(cell), out));
                 }
                 Found::Scalar(number, _) => to.made(|out| json::write_number(number, out)),
                 Found::Host(field) => self.host_text(field, row, to),
@@ -140,7 +153,10 @@ impl TableRows<'_> {
     fn blobs(&self, from: &[Source], to: &mut impl Values) {
         for row in self.rows {
             match self.origin.find(from, row) {
-                Found::Bytes { bytes, .. } => to.bytes(bytes),
+                Found::Bytes { bytes, stage, .. } if whole_in_column(bytes, stage, row) => {
+                    to.bytes(bytes);
+                }
+                Found::Bytes { bytes, .. } => to.bytes(cut_for_column(bytes, row)),
                 _ => to.null(),
             }
         }
@@ -172,15 +188,33 @@ impl TableRows<'_> {
         }
     }
 
-    fn objects(&self, column: &ColumnPlan, to: &mut impl Values) {
+    fn signed_numbers(&self, from: &[Source], to: &mut impl Values) {
         for row in self.rows {
-            to.made(|out| self.object(&column.members, row, out));
+            let number = match self.origin.find(from, row) {
+                Found::Scalar(cell, Kind::Signed) => Cell(cell).as_signed(),
+                _ => None,
+            };
+            match number {
+                Some(number) => to.number(number as u64),
+                None => to.null(),
+            }
         }
     }
 
-    /// Writes a JSON object of all members that have a value.
-    fn object(&self, members: &[MemberPlan], row: &Row, out: &mut Vec<u8>) {
+    fn objects(&self, column: &ColumnPlan, to: &mut impl Values) {
+        for row in self.rows {
+            to.made(|out| match row.envelope_text_max {
+                WHOLE => self.object::<false>(&column.members, row, out),
+                _ => self.object::<true>(&column.members, row, out),
+            });
+        }
+    }
+
+    /// Writes a JSON object of all members that have a value. If it `REPEATS` the envelope of a
+    /// row before, long texts of it are cut.
+    fn object<const REPEATS: bool>(&self, members: &[MemberPlan], row: &Row, out: &mut Vec<u8>) {
         let mut object = json::ObjectWriter::open(out);
+        let mut is_cut = REPEATS && self.cuts_a_column(row);
         let cells = self.origin.cells(row);
         for member in members {
             let key = &member.key;
@@ -199,11 +233,25 @@ impl TableRows<'_> {
                     address::write(bytes, value);
                     value.push(b'"');
                 }
+                Found::Bytes {
+                    bytes,
+                    stage: Stage::Envelope,
+                    ..
+                } if REPEATS => {
+                    let bytes_max = row.envelope_text_max as usize;
+                    is_cut |= json::write_text_within(bytes, bytes_max, object.text_key(key));
+                }
                 Found::Bytes { bytes, ahead, .. } => {
                     json::write_text(bytes, ahead, object.text_key(key));
                 }
                 Found::Scalar(bits, Kind::Real) => {
                     json::write_real(f64::from_bits(bits), object.key(key));
+                }
+                Found::Scalar(cell, Kind::Signed) => {
+                    json::write_signed(Cell(cell), object.key(key));
+                }
+                Found::Scalar(flag, Kind::Flag) => {
+                    json::write_flag(flag != 0, object.key(key));
                 }
                 Found::Scalar(number, _) => json::write_number(number, object.key(key)),
                 Found::Host(HostField::OriginalTimestamp) => {
@@ -220,6 +268,20 @@ impl TableRows<'_> {
                 Found::Host(_) => {}
             }
         }
+        if is_cut {
+            json::write_flag(true, object.key(&json::ENVELOPE_CUT));
+        }
         object.close();
+    }
+
+    /// Whether a column has not all of what the envelope has for a row.
+    #[cold]
+    #[inline(never)]
+    fn cuts_a_column(&self, row: &Row) -> bool {
+        let mut columns = self.plan.columns.iter();
+        columns.any(|column| match self.origin.find(&column.from, row) {
+            Found::Bytes { bytes, stage, .. } => !whole_in_column(bytes, stage, row),
+            _ => false,
+        })
     }
 }

@@ -1,6 +1,8 @@
 //! JSON text for `data_extra`, written straight into a column's buffer.
 
-use std::io::Write as _;
+use super::origin::cut;
+use heplake_sdk::Cell;
+use std::{io::Write as _, sync::LazyLock};
 use wide::i8x16;
 
 /// A key, as the text that it is in an object.
@@ -13,6 +15,11 @@ pub(super) struct Key {
     /// `,"key":"`
     of_text: Text,
 }
+
+/// The member that says that text of the envelope was cut: the host's own.
+pub(super) const ENVELOPE_CUT_NAME: &str = "envelope_cut";
+/// Its key.
+pub(super) static ENVELOPE_CUT: LazyLock<Key> = LazyLock::new(|| Key::new(None, ENVELOPE_CUT_NAME));
 
 /// Text, and the beginning of it in an array whose copy costs two stores and no call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,6 +190,45 @@ pub(super) fn write_text(bytes: &[u8], ahead: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Writes as much of a string as takes `bytes_max` bytes, escapes included, and the quote that
+/// ends it. Says whether there is more of it.
+#[cold]
+#[inline(never)]
+pub(super) fn write_text_within(bytes: &[u8], bytes_max: usize, out: &mut Vec<u8>) -> bool {
+    let begin = out.len();
+    // No octet takes less than one byte.
+    let taken = cut(bytes, bytes_max);
+    write_long(taken, out);
+    let written = out.get(begin..).unwrap_or_default();
+    let is_too_long = written.len() > bytes_max;
+    if is_too_long {
+        let kept = whole_characters(written, bytes_max);
+        out.truncate(begin + kept);
+    }
+    out.push(b'"');
+    is_too_long || taken.len() < bytes.len()
+}
+
+/// How many of the first `bytes_max` bytes of written characters are whole ones.
+fn whole_characters(written: &[u8], bytes_max: usize) -> usize {
+    let mut at = 0;
+    loop {
+        let length = match written.get(at..) {
+            Some([b'\\', b'u', ..]) => 6,
+            Some([b'\\', ..]) => 2,
+            Some([0xf0..=0xff, ..]) => 4,
+            Some([0xe0..=0xef, ..]) => 3,
+            Some([0xc0..=0xdf, ..]) => 2,
+            Some([_, ..]) => 1,
+            _ => return at,
+        };
+        if at + length > bytes_max {
+            return at;
+        }
+        at += length;
+    }
+}
+
 fn write_long(bytes: &[u8], out: &mut Vec<u8>) {
     if is_plain(bytes) {
         out.extend_from_slice(bytes);
@@ -205,6 +251,20 @@ pub(super) fn write_number(mut number: u64, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(&digits[start..]);
+}
+
+/// Writes the number in a signed cell.
+pub(super) fn write_signed(cell: Cell, out: &mut Vec<u8>) {
+    let number = cell.as_signed().unwrap_or_default();
+    if number < 0 {
+        out.push(b'-');
+    }
+    write_number(number.unsigned_abs(), out);
+}
+
+/// Writes a truth value.
+pub(super) fn write_flag(flag: bool, out: &mut Vec<u8>) {
+    out.extend_from_slice(if flag { b"true" } else { b"false" });
 }
 
 /// Writes a double; what JSON has no number for becomes null.
@@ -279,7 +339,9 @@ fn write_escaped(text: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(&text.as_bytes()[plain_from..at]);
         out.extend_from_slice(&[b'\\', short]);
         if short == b'u' {
-            let _ = write!(out, "{byte:04x}");
+            // A sender can have thousands of them written.
+            let digit = |nibble: u8| b"0123456789abcdef"[usize::from(nibble & 0xf)];
+            out.extend_from_slice(&[b'0', b'0', digit(byte >> 4), digit(byte)]);
         }
         plain_from = at + 1;
     }
@@ -312,6 +374,34 @@ mod tests {
             let mut out = Vec::new();
             write_number(number >> shift, &mut out);
             prop_assert_eq!(String::from_utf8(out).unwrap(), (number >> shift).to_string());
+        }
+
+        #[test]
+        fn a_text_that_is_cut_is_the_beginning_of_it_and_short_enough(
+            text in "([a-z]|\"|\\x01|\n|é|\u{2028}|\u{10ffff}){0,30}", bytes_max in 0..80usize,
+        ) {
+            let mut out = vec![b'"'];
+            let is_cut = write_text_within(text.as_bytes(), bytes_max, &mut out);
+            prop_assert!(out.len() <= bytes_max + 2);
+            let read: String = serde_json::from_slice(&out).unwrap();
+            prop_assert!(text.starts_with(&read));
+            prop_assert_eq!(is_cut, read.len() < text.len());
+            let mut whole = vec![b'"'];
+            write_text(text.as_bytes(), b"", &mut whole);
+            if whole.len() <= bytes_max + 2 {
+                prop_assert_eq!(out, whole);
+            } else {
+                // No character more would have fit: the longest takes six bytes.
+                prop_assert!(out.len() + 6 > bytes_max + 2);
+            }
+        }
+
+        #[test]
+        fn any_signed_number_is_written_as_the_standard_writes_it(number in any::<i64>(), shift in 0..64u32) {
+            let number = (number >> shift).min(i64::MAX - 1);
+            let mut out = Vec::new();
+            write_signed(Cell::signed(number), &mut out);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), number.to_string());
         }
 
         #[test]

@@ -18,5 +18,5 @@ mod text;
 mod uuid;
 
 pub use column::{TableRows, Values};
-pub use origin::{NONE, Origin, Refusal, Row, Space};
+pub use origin::{NONE, Origin, Refusal, Row, Space, WHOLE};
 pub use plan::{EnvelopeFields, PlanError, TablePlan, TablePlans};

@@ -2,7 +2,7 @@
 
 use super::{
     plan::TablePlan,
-    source::{HostField, Source, Stage},
+    source::{FieldPlace, HostField, Source, Stage},
 };
 use crate::checked::Checked;
 use heplake_sdk::{Cell, Kind};
@@ -10,6 +10,9 @@ use std::{net::SocketAddr, sync::Arc};
 
 /// In a [`Row`]: there is no such row.
 pub const NONE: u32 = u32::MAX;
+
+/// In a [`Row`]: the envelope's text is stored whole.
+pub const WHOLE: u32 = u32::MAX;
 
 /// Bytes that spans point into.
 #[derive(Clone, Debug)]
@@ -49,6 +52,9 @@ pub struct Row {
     pub timestamp: i64,
     /// Its UUIDv7.
     pub uuid: uuid::Uuid,
+    /// Most bytes of one text of the envelope, as written: [`WHOLE`] in the first row of a
+    /// payload, less in the others where a long text would be repeated.
+    pub envelope_text_max: u32,
 }
 
 /// Why and by whom something was refused, and where it is.
@@ -96,6 +102,8 @@ pub(super) enum Found<'a> {
         /// Known to be UTF-8 without a look.
         ascii: bool,
         kind: Kind,
+        /// Whose field it is.
+        stage: Stage,
     },
     Scalar(u64, Kind),
     Host(HostField),
@@ -180,6 +188,14 @@ impl<'a> Origin<'a> {
                         return self.resolve(cell, kind, stage);
                     }
                 }
+                Source::Unless(place @ (stage, field, kind), other) => {
+                    let value = cell(stage, field);
+                    if !value.is_null()
+                        && !self.are_same((value, place), (cell(other.0, other.1), other))
+                    {
+                        return self.resolve(value, kind, stage);
+                    }
+                }
                 Source::Host(HostField::Refused) => {
                     if let Some(Refusal { bytes, packet, .. }) = self.refusal(row) {
                         let stage = match packet {
@@ -199,21 +215,46 @@ impl<'a> Origin<'a> {
     #[inline(always)]
     pub(super) fn is_one_cell(&self, one: &[Source], other: &[Source], row: &Row) -> bool {
         let first = |from: &[Source]| {
-            from.iter().find_map(|source| match *source {
-                Source::Field(stage, field, kind) => {
-                    let cell = self.cell(stage, field, row);
-                    (!cell.is_null()).then_some((stage, kind, cell))
+            from.iter().find_map(|source| {
+                let place @ (stage, field, kind) = source.field()?;
+                let cell = self.cell(stage, field, row);
+                if cell.is_null() {
+                    return None;
                 }
-                Source::Host(_) => None,
+                if let Source::Unless(_, other) = *source {
+                    let (other_stage, other_field, _) = other;
+                    let other_cell = self.cell(other_stage, other_field, row);
+                    if self.are_same((cell, place), (other_cell, other)) {
+                        return None;
+                    }
+                }
+                Some((stage, kind, cell))
             })
         };
         first(one) == first(other)
     }
 
+    /// Whether two cells hold the same octets. A null holds none.
+    #[inline(never)]
+    fn are_same(
+        &self,
+        (one, (one_stage, _, one_kind)): (Cell, FieldPlace),
+        (other, (other_stage, _, other_kind)): (Cell, FieldPlace),
+    ) -> bool {
+        if one.is_null() || other.is_null() {
+            return false;
+        }
+        let both = (
+            self.resolve(one, one_kind, one_stage),
+            self.resolve(other, other_kind, other_stage),
+        );
+        matches!(both, (Found::Bytes { bytes: one, .. }, Found::Bytes { bytes: other, .. }) if one == other)
+    }
+
     /// A cell that is not null.
     #[inline(always)]
     fn resolve(&self, cell: Cell, kind: Kind, stage: Stage) -> Found<'a> {
-        if matches!(kind, Kind::Number | Kind::Real | Kind::Time) {
+        if !kind.is_span() {
             return Found::Scalar(cell.0, kind);
         }
         let offset = cell.0 as u32;
@@ -230,6 +271,7 @@ impl<'a> Origin<'a> {
                 ahead,
                 ascii: space.ascii,
                 kind,
+                stage,
             },
             None => Found::Null,
         }
@@ -263,11 +305,43 @@ impl<'a> Origin<'a> {
             Found::Bytes {
                 bytes,
                 ascii: false,
+                stage,
                 ..
-            } if !is_utf8(bytes) => Some(bytes),
+            } if !is_utf8(bytes) && whole_in_column(bytes, stage, row) => Some(bytes),
             _ => None,
         }
     }
+}
+
+/// Bytes that a text of the envelope may always have in a column: no id is longer, and whoever
+/// looks for one looks for all of it.
+const COLUMN_TEXT_MIN: usize = 256;
+
+/// Whether a value fits a column of a row as it is.
+pub(super) fn whole_in_column(bytes: &[u8], stage: Stage, row: &Row) -> bool {
+    row.envelope_text_max == WHOLE || stage == Stage::Payload || bytes.len() <= column_text_max(row)
+}
+
+/// What a column of a row has of a value of the envelope that does not fit as it is: the
+/// beginning, without half a character at its end.
+#[cold]
+#[inline(never)]
+pub(super) fn cut_for_column<'a>(bytes: &'a [u8], row: &Row) -> &'a [u8] {
+    cut(bytes, column_text_max(row))
+}
+
+fn column_text_max(row: &Row) -> usize {
+    (row.envelope_text_max as usize).max(COLUMN_TEXT_MIN)
+}
+
+/// The first bytes of a text, without half a character at the end.
+pub(super) fn cut(bytes: &[u8], bytes_max: usize) -> &[u8] {
+    let mut end = bytes_max;
+    // A character has four octets at most, of which all but the first begin with the bits 10.
+    while end + 4 > bytes_max && bytes.get(end).is_some_and(|octet| octet & 0xc0 == 0x80) {
+        end = end.saturating_sub(1);
+    }
+    bytes.get(..end).unwrap_or(bytes)
 }
 
 pub(super) fn is_utf8(bytes: &[u8]) -> bool {

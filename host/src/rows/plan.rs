@@ -1,17 +1,17 @@
 //! Which field fills which column of a table: resolved once a configuration, so that a
 //! row only looks things up by number.
 
+mod resolver;
+
+use self::resolver::{Resolver, filled_from};
 use super::{
     json::Key,
-    source::{HostField, Source, Stage},
+    source::{FieldPlace, HostField, Source, Stage},
 };
-use crate::checked::{COLUMNS_MAX, shown};
+use crate::checked::COLUMNS_MAX;
 use heplake_format::{Column, ColumnType, Table, TableError, TableName};
 use heplake_sdk::{Description, Field, Kind, RouterDescription};
-use std::collections::{BTreeMap, BTreeSet};
-
-/// Longest key of a member of a JSON column, in bytes.
-const KEY_BYTES_MAX: usize = 256;
+use std::collections::BTreeMap;
 
 /// How many columns and members of a table may have one and the same field: text is quoted
 /// once by a parser, within bounds, and copied as often as a router says.
@@ -118,7 +118,7 @@ impl EnvelopeFields {
 pub(super) struct MemberPlan {
     pub(super) key: Key,
     /// The field that alone fills it, which is what most members have.
-    pub(super) only: Option<(Stage, usize, Kind)>,
+    pub(super) only: Option<FieldPlace>,
     pub(super) from: Vec<Source>,
 }
 
@@ -231,6 +231,9 @@ impl TablePlans {
         let layout = Table::of_protocol(proto_type);
         let mut table = layout.clone();
         for field in &parser.fields {
+            let Some(column_type) = column_type_of(field.kind) else {
+                continue;
+            };
             let name: TableName = field.name.parse()?;
             match layout.columns.iter().find(|column| column.name == name) {
                 Some(_) if OWN.contains(&name.as_str()) => {
@@ -243,10 +246,7 @@ impl TablePlans {
                     });
                 }
                 Some(_) => {}
-                None => table.columns.push(Column {
-                    name,
-                    column_type: column_type_of(field.kind),
-                }),
+                None => table.columns.push(Column { name, column_type }),
             }
         }
         let from = |column: &str| {
@@ -259,7 +259,15 @@ impl TablePlans {
             }
             from
         };
-        self.of_layout(&table, from, &DEFAULT_MEMBERS, &parser.fields)
+        let flags: Vec<(&str, String)> = parser
+            .fields
+            .iter()
+            .filter(|field| column_type_of(field.kind).is_none())
+            .map(|field| (field.name.as_str(), format!("payload.{}", field.name)))
+            .collect();
+        let flags = flags.iter().map(|(key, from)| (*key, from.as_str()));
+        let members: Vec<_> = DEFAULT_MEMBERS.into_iter().chain(flags).collect();
+        self.of_layout(&table, from, &members, &parser.fields)
     }
 
     /// The table of what is refused.
@@ -348,7 +356,7 @@ impl TablePlans {
                     .iter()
                     .chain(column.members.iter().flat_map(|member| &member.from))
             })
-            .map(String::as_str)
+            .map(|from| filled_from(from))
             .collect();
         let mut table = Table {
             name: name.clone(),
@@ -426,191 +434,16 @@ fn has_column(table: &Table, name: &str) -> bool {
     columns.any(|column| column.name.as_str() == name)
 }
 
-/// The type of the column that a field makes.
-fn column_type_of(kind: Kind) -> ColumnType {
+/// The type of the column that a field makes, if it makes one.
+fn column_type_of(kind: Kind) -> Option<ColumnType> {
     match kind {
-        Kind::Text | Kind::Address => ColumnType::Varchar,
-        Kind::Bytes => ColumnType::Blob,
-        Kind::Number => ColumnType::UBigInt,
-        Kind::Real => ColumnType::Double,
-        Kind::Time => ColumnType::Timestamp,
-    }
-}
-
-/// Finds the sources of one table.
-struct Resolver<'a> {
-    table: &'a TableName,
-    envelope: &'a [Field],
-    payload: &'a [Field],
-}
-
-impl Resolver<'_> {
-    fn column(
-        &self,
-        column: Column,
-        described: &heplake_sdk::Column,
-        used: &[&str],
-    ) -> Result<ColumnPlan, PlanError> {
-        let name = column.name.as_str();
-        let mut from = Vec::with_capacity(described.from.len());
-        for (text, (source, kind)) in described
-            .from
-            .iter()
-            .zip(self.sources(name, &described.from)?)
-        {
-            if !holds(column.column_type, kind) {
-                return Err(PlanError::Kind {
-                    table: self.table.clone(),
-                    column: name.into(),
-                    column_type: column.column_type,
-                    from: text.clone(),
-                    kind,
-                });
-            }
-            from.push(source);
-        }
-        let mut keyed: Vec<(String, Vec<Source>)> = Vec::with_capacity(described.members.len());
-        for member in &described.members {
-            self.members(name, member, used, &mut keyed)?;
-        }
-        let mut keys = BTreeSet::new();
-        if let Some((key, _)) = keyed.iter().find(|(key, _)| !keys.insert(key)) {
-            return Err(PlanError::Shape {
-                table: self.table.clone(),
-                reason: format!("the JSON key `{}` is doubled", shown(key)),
-            });
-        }
-        let members = keyed.into_iter().map(|(key, from)| self.member(&key, from));
-        let members: Vec<MemberPlan> = members.collect::<Result<_, _>>()?;
-        // Members of one nested object stand together, in the order of their first.
-        let firsts: Vec<usize> = members
-            .iter()
-            .map(|member| {
-                let first = |other: &MemberPlan| other.key.has_nest_of(&member.key);
-                members.iter().position(first).unwrap_or_default()
-            })
-            .collect();
-        let mut ordered: Vec<(usize, MemberPlan)> = firsts.into_iter().zip(members).collect();
-        ordered.sort_by_key(|(first, _)| *first);
-        let members = ordered.into_iter().map(|(_, member)| member).collect();
-        Ok(ColumnPlan {
-            column,
-            from,
-            members,
-            like: None,
-        })
-    }
-
-    /// A member, or all that a `*` stands for.
-    fn members(
-        &self,
-        column: &str,
-        member: &heplake_sdk::Member,
-        used: &[&str],
-        keyed: &mut Vec<(String, Vec<Source>)>,
-    ) -> Result<(), PlanError> {
-        let Some(nest) = member.key.strip_suffix('*') else {
-            let from = self.sources(column, &member.from)?.into_iter();
-            let from = from.map(|(source, _)| source).collect();
-            keyed.push((member.key.clone(), from));
-            return Ok(());
-        };
-        for pattern in &member.from {
-            let unknown = || self.unknown(column, pattern);
-            let prefix = pattern.strip_suffix('*').ok_or_else(unknown)?;
-            let (stage, prefix) = prefix.split_once('.').ok_or_else(unknown)?;
-            let fields = match stage {
-                "envelope" => self.envelope,
-                "payload" => self.payload,
-                _ => return Err(unknown()),
-            };
-            for (index, field) in fields.iter().enumerate() {
-                let full = format!("{stage}.{}", field.name);
-                let Some(rest) = field.name.strip_prefix(prefix) else {
-                    continue;
-                };
-                let own = matches!(field.kind, Kind::Bytes | Kind::Time);
-                if own || used.contains(&full.as_str()) {
-                    continue;
-                }
-                let stage = match stage {
-                    "envelope" => Stage::Envelope,
-                    _ => Stage::Payload,
-                };
-                let source = Source::Field(stage, index, field.kind);
-                keyed.push((format!("{nest}{rest}"), vec![source]));
-            }
-        }
-        Ok(())
-    }
-
-    fn member(&self, key: &str, from: Vec<Source>) -> Result<MemberPlan, PlanError> {
-        let shape = |reason| PlanError::Shape {
-            table: self.table.clone(),
-            reason,
-        };
-        if key.is_empty() || key.len() > KEY_BYTES_MAX {
-            return Err(shape(format!(
-                "a JSON key has {} bytes, not 1 to {KEY_BYTES_MAX}",
-                key.len()
-            )));
-        }
-        let key = match key.split_once('.') {
-            Some((nest, key)) => Key::new(Some(nest), key),
-            None => Key::new(None, key),
-        };
-        let only = match *from.as_slice() {
-            [Source::Field(stage, field, kind)] => Some((stage, field, kind)),
-            _ => None,
-        };
-        Ok(MemberPlan { key, only, from })
-    }
-
-    /// What sources are called, and of which kind their values are.
-    fn sources(&self, column: &str, texts: &[String]) -> Result<Vec<(Source, Kind)>, PlanError> {
-        let sources = texts.iter().map(|text| self.source(column, text));
-        let sources: Vec<(Source, Kind)> = sources.collect::<Result<_, _>>()?;
-        let never = sources
-            .iter()
-            .zip(texts)
-            .rev()
-            .skip(1)
-            .find(|((source, _), _)| source.ends_the_search());
-        if let Some((_, text)) = never {
-            return Err(PlanError::Shape {
-                table: self.table.clone(),
-                reason: format!(
-                    "what follows `{text}` in the sources of `{column}` is never looked at: name it last"
-                ),
-            });
-        }
-        Ok(sources)
-    }
-
-    fn source(&self, column: &str, text: &str) -> Result<(Source, Kind), PlanError> {
-        let unknown = || self.unknown(column, text);
-        let (stage, name) = text.split_once('.').ok_or_else(unknown)?;
-        let find = |stage, fields: &[Field]| {
-            let index = fields.iter().position(|field| field.name == name)?;
-            let kind = fields[index].kind;
-            Some((Source::Field(stage, index, kind), kind))
-        };
-        match stage {
-            "envelope" => find(Stage::Envelope, self.envelope),
-            "payload" => find(Stage::Payload, self.payload),
-            "host" => HostField::named(name).map(|(field, kind)| (Source::Host(field), kind)),
-            _ => None,
-        }
-        .ok_or_else(unknown)
-    }
-
-    fn unknown(&self, column: &str, from: &str) -> PlanError {
-        let (table, column, from) = (self.table.clone(), column.into(), from.into());
-        PlanError::UnknownSource {
-            table,
-            column,
-            from,
-        }
+        Kind::Text | Kind::Address => Some(ColumnType::Varchar),
+        Kind::Bytes => Some(ColumnType::Blob),
+        Kind::Number => Some(ColumnType::UBigInt),
+        Kind::Signed => Some(ColumnType::BigInt),
+        Kind::Real => Some(ColumnType::Double),
+        Kind::Time => Some(ColumnType::Timestamp),
+        Kind::Flag => None,
     }
 }
 
@@ -622,8 +455,8 @@ fn copies_of_a_field(columns: &[ColumnPlan]) -> usize {
         column.from.iter().chain(of_members)
     });
     for source in sources {
-        if let Source::Field(stage, field, _) = source {
-            *copies.entry((*stage, *field)).or_default() += 1;
+        if let Some((stage, field, _)) = source.field() {
+            *copies.entry((stage, field)).or_default() += 1;
         }
     }
     copies.into_values().max().unwrap_or(0)
@@ -633,24 +466,11 @@ fn copies_of_a_field(columns: &[ColumnPlan]) -> usize {
 fn is_like(one: &ColumnPlan, other: &ColumnPlan) -> bool {
     let is_text = |source: &Source| matches!(source, Source::Field(_, _, Kind::Text));
     let mut all = one.from.iter().chain(&other.from);
-    all.all(|source| matches!(source, Source::Field(..)))
+    all.all(|source| source.field().is_some())
         && one.column.column_type == ColumnType::Varchar
         && other.column.column_type == ColumnType::Varchar
         && other
             .from
             .iter()
             .any(|source| is_text(source) && one.from.contains(source))
-}
-
-/// Whether a column of this type can hold values of this kind.
-fn holds(column_type: ColumnType, kind: Kind) -> bool {
-    match column_type {
-        ColumnType::Varchar => kind != Kind::Real && kind != Kind::Time,
-        ColumnType::Blob => matches!(kind, Kind::Bytes | Kind::Text),
-        ColumnType::UInteger | ColumnType::UBigInt => kind == Kind::Number,
-        ColumnType::Double => kind == Kind::Real,
-        ColumnType::Timestamp | ColumnType::Date => kind == Kind::Time,
-        // A JSON column is made of members.
-        ColumnType::Json => false,
-    }
 }

@@ -52,14 +52,28 @@ pub(super) enum Stage {
     Payload,
 }
 
+/// A field: whose rows it is of, its place in them, and its kind.
+pub(super) type FieldPlace = (Stage, usize, Kind);
+
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
     Field(Stage, usize, Kind),
+    /// The first field, unless the second one holds the same octets.
+    Unless(FieldPlace, FieldPlace),
     Host(HostField),
 }
 
 impl Source {
+    /// The field whose value this may be.
+    pub(super) fn field(&self) -> Option<FieldPlace> {
+        match *self {
+            Self::Field(stage, field, kind) => Some((stage, field, kind)),
+            Self::Unless(place, _) => Some(place),
+            Self::Host(_) => None,
+        }
+    }
+
     /// Whether what comes after it is not looked at, in whatever row: the host's own values are
     /// taken as they are, be it none.
     pub(super) fn ends_the_search(&self) -> bool {

@@ -102,6 +102,8 @@ pub enum ColumnType {
     UInteger,
     /// Unsigned 64-bit number.
     UBigInt,
+    /// Signed 64-bit number.
+    BigInt,
     /// IEEE 754 double.
     Double,
     /// Text that is JSON.
@@ -111,7 +113,7 @@ pub enum ColumnType {
 }
 
 impl ColumnType {
-    const NAMES: &str = "VARCHAR, DATE, TIMESTAMP, UINTEGER, UBIGINT, DOUBLE, JSON or BLOB";
+    const NAMES: &str = "VARCHAR, DATE, TIMESTAMP, UINTEGER, UBIGINT, BIGINT, DOUBLE, JSON or BLOB";
 
     /// DuckDB's name of the type.
     #[must_use]
@@ -122,6 +124,7 @@ impl ColumnType {
             Self::Timestamp => "TIMESTAMP",
             Self::UInteger => "UINTEGER",
             Self::UBigInt => "UBIGINT",
+            Self::BigInt => "BIGINT",
             Self::Double => "DOUBLE",
             Self::Json => "JSON",
             Self::Blob => "BLOB",
@@ -139,6 +142,7 @@ impl FromStr for ColumnType {
             "TIMESTAMP" => Self::Timestamp,
             "UINTEGER" => Self::UInteger,
             "UBIGINT" => Self::UBigInt,
+            "BIGINT" => Self::BigInt,
             "DOUBLE" => Self::Double,
             "JSON" => Self::Json,
             "BLOB" => Self::Blob,

@@ -8,8 +8,8 @@ pub(crate) use a_call::with_a_call;
 
 use arrow::{
     array::{
-        ArrayRef, BinaryArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
-        UInt32Array, UInt64Array,
+        ArrayRef, BinaryArray, Float64Array, Int64Array, RecordBatch, StringArray,
+        TimestampMicrosecondArray, UInt32Array, UInt64Array,
     },
     datatypes::{DataType, Field, Schema, TimeUnit},
 };
@@ -197,6 +197,7 @@ fn field(column: &Column) -> Field {
         ColumnType::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
         ColumnType::UInteger => DataType::UInt32,
         ColumnType::UBigInt => DataType::UInt64,
+        ColumnType::BigInt => DataType::Int64,
         ColumnType::Double => DataType::Float64,
         ColumnType::Blob => DataType::Binary,
     };
@@ -229,6 +230,7 @@ fn array(column_type: ColumnType, values: Vec<Option<String>>) -> ArrayRef {
         ColumnType::Timestamp => Arc::new(parsed(values).collect::<TimestampMicrosecondArray>()),
         ColumnType::UInteger => Arc::new(parsed(values).collect::<UInt32Array>()),
         ColumnType::UBigInt => Arc::new(parsed(values).collect::<UInt64Array>()),
+        ColumnType::BigInt => Arc::new(parsed(values).collect::<Int64Array>()),
         ColumnType::Double => Arc::new(parsed(values).collect::<Float64Array>()),
         ColumnType::Blob => {
             let bytes = values

@@ -16,10 +16,12 @@ impl Parser for Kinds {
             ("number", Kind::Number),
             ("real", Kind::Real),
             ("time", Kind::Time),
+            ("signed", Kind::Signed),
+            ("flag", Kind::Flag),
         ];
         Description::new("kinds", "0.1.0", Accepts::ProtocolTypes(vec![200]))
             .fields(fields.map(|(name, kind)| Field::new(name, kind)))
-            .context(["source", "port"])
+            .context(["source", "port", "offset"])
             .refuses(["bad"])
             .sets_aside(["ping"])
     }
@@ -34,6 +36,10 @@ impl Parser for Kinds {
                 row.number(3, packet.context_number(1).unwrap_or(7));
                 row.real(4, 0.5);
                 row.number(5, packet.received);
+                if let Some(offset) = packet.context_signed(2) {
+                    row.signed(6, offset - 1);
+                    row.flag(7, offset > 0);
+                }
                 rows.row().number(3, 8);
                 Verdict::PARSED
             }
@@ -64,11 +70,19 @@ fn samples_that_say_what_the_parser_says_are_good() {
             {"text": "", "bytes": "", "address": "2001:0db8::1", "number": 9, "real": 0.5,
              "time": 0},
             {"number": 8}]},
+        {"name": "signed", "text": "r", "context": {"offset": -1}, "expect": [
+            {"text": "", "bytes": "", "address": "192.0.2.1", "number": 7, "real": 0.5,
+             "time": 1767225600000000, "signed": -2, "flag": false},
+            {"number": 8}]},
+        {"name": "flagged", "text": "r", "context": {"offset": {"signed": 1}}, "expect": [
+            {"text": "", "bytes": "", "address": "192.0.2.1", "number": 7, "real": 0.5,
+             "time": 1767225600000000, "signed": 0, "flag": true},
+            {"number": 8}]},
         {"name": "bad", "text": "b", "expect": "bad"},
         {"name": "ping", "text": "p", "expect": "ping"},
         {"name": "another's", "text": "", "expect": "not_mine"}
     ]"#;
-    assert_eq!(check(samples), Ok(6));
+    assert_eq!(check(samples), Ok(8));
 }
 
 #[test]
@@ -115,6 +129,18 @@ fn every_difference_is_told() {
             "field `number`: -1 is no whole number from 0 on",
         ),
         (
+            r#""text": "r", "expect": [{"signed": 9223372036854775807}, {}]"#,
+            "field `signed`: the greatest signed number is null",
+        ),
+        (
+            r#""text": "r", "expect": [{"signed": 9223372036854775808}, {}]"#,
+            "field `signed`: 9223372036854775808 is no whole number of 64 bits with a sign",
+        ),
+        (
+            r#""text": "r", "expect": [{"flag": 1}, {}]"#,
+            "field `flag`: 1 is not true or false",
+        ),
+        (
             r#""text": "r", "expect": [{"address": "here"}, {}]"#,
             r#"field `address`: "here" is no address"#,
         ),
@@ -144,11 +170,11 @@ fn samples_that_cannot_be_used_are_refused_with_their_name() {
         (r#""text": "", "expect": [1]"#, "a row is an object"),
         (
             r#""text": "", "expect": "bad", "context": {"sauce": 1}"#,
-            "no context field `sauce`: this parser asks for source, port",
+            "no context field `sauce`: this parser asks for source, port, offset",
         ),
         (
-            r#""text": "", "expect": "bad", "context": {"port": -1}"#,
-            "`port`: -1 is no whole number",
+            r#""text": "", "expect": "bad", "context": {"port": 1.5}"#,
+            "`port`: 1.5 is no whole number",
         ),
         (
             r#""text": "", "expect": "bad", "context": {"source": {"address": 1}}"#,

@@ -13,6 +13,8 @@ pub(super) fn of_cell(kind: Kind, cell: Cell, bytes: &[u8], scratch: &[u8]) -> V
     }
     match kind {
         Kind::Number | Kind::Time => cell.0.into(),
+        Kind::Signed => cell.as_signed().into(),
+        Kind::Flag => (cell.0 != 0).into(),
         Kind::Real => of_real(f64::from_bits(cell.0)),
         Kind::Text | Kind::Bytes | Kind::Address => match cell.resolve(bytes, scratch) {
             Some(octets) => of_octets(kind, octets),
@@ -30,6 +32,14 @@ pub(super) fn canonical(kind: Kind, value: &Value) -> Result<Value, String> {
             Some(number) => Ok(number.into()),
             None => Err(format!("{number} is no whole number from 0 on")),
         },
+        (Kind::Signed, Value::Number(number)) => match number.as_i64() {
+            Some(i64::MAX) => Err("the greatest signed number is null, and no number".into()),
+            Some(number) => Ok(number.into()),
+            None => Err(format!(
+                "{number} is no whole number of 64 bits with a sign"
+            )),
+        },
+        (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
         (Kind::Real, Value::Number(number)) => Ok(of_real(number.as_f64().unwrap_or(f64::NAN))),
         (Kind::Real, Value::String(text)) if ["NaN", "inf", "-inf"].contains(&text.as_str()) => {
             Ok(value.clone())
@@ -41,7 +51,8 @@ pub(super) fn canonical(kind: Kind, value: &Value) -> Result<Value, String> {
         (Kind::Text | Kind::Bytes, _) => Ok(of_octets(kind, &octets(value)?)),
         (kind, value) => {
             let wanted = match kind {
-                Kind::Number => "a number",
+                Kind::Number | Kind::Signed => "a number",
+                Kind::Flag => "true or false",
                 Kind::Time => "a time in µs since 1970",
                 Kind::Real => "a number, or \"NaN\", \"inf\", \"-inf\"",
                 Kind::Address => "an address",
@@ -56,10 +67,21 @@ pub(super) fn canonical(kind: Kind, value: &Value) -> Result<Value, String> {
 pub(super) fn context_cell(value: &Value, bytes: &mut Vec<u8>) -> Result<Cell, String> {
     match value {
         Value::Null => Ok(Cell::NULL),
-        Value::Number(number) => match number.as_u64() {
-            Some(number) => Ok(Cell(number)),
-            None => Err(format!("{number} is no whole number from 0 on")),
+        Value::Bool(flag) => Ok(Cell(u64::from(*flag))),
+        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(number), _) => Ok(Cell(number)),
+            (None, Some(negative)) => Ok(Cell::signed(negative)),
+            (None, None) => Err(format!("{number} is no whole number of 64 bits")),
         },
+        Value::Object(members) if members.contains_key("signed") => {
+            match members["signed"].as_i64() {
+                Some(number) => Ok(Cell::signed(number)),
+                None => Err(format!(
+                    "{} is no whole number of 64 bits with a sign",
+                    members["signed"]
+                )),
+            }
+        }
         Value::Object(members) if members.contains_key("address") => {
             let address = members["address"].as_str().map(str::parse);
             match address {

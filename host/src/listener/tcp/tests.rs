@@ -140,6 +140,30 @@ fn what_a_connection_holds_when_its_worker_is_gone_is_counted() {
 }
 
 #[tokio::test]
+async fn what_a_connection_ends_with_is_no_datagram() {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = TcpListener::bind(loopback, 4, PATIENCE).await.unwrap();
+    let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+    let (work, mut taken) = mpsc::channel(4);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(listener.run(vec![work], stop.clone()));
+    let cut = packet(b"cut short");
+    let sent = [&packet(b"whole")[..], &cut[..cut.len() - 1]].concat();
+    stream.write_all(&sent).await.unwrap();
+    drop(stream);
+    let mut all = PacketBatch::default();
+    while all.len() < 2 {
+        let Some(Work::Packets(batch)) = taken.recv().await else {
+            panic!("two packets");
+        };
+        all.append(&batch);
+    }
+    assert_eq!((all.len(), all.unfinished), (2, vec![1]));
+    stop.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
 async fn all_that_was_sent_before_is_read_however_slow_a_worker_is() {
     let sent = 4000;
     let loopback = SocketAddr::from(([127, 0, 0, 1], 0));

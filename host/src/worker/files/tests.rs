@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     checked::{Checked, RowShape},
-    rows::{EnvelopeFields, NONE, Origin, Space, TablePlan, TablePlans},
+    rows::{EnvelopeFields, NONE, Origin, Space, TablePlan, TablePlans, WHOLE},
 };
 use heplake_sdk::{Accepts, Cell, Description, Field, Kind, Parsed};
 use uuid::Uuid;
@@ -55,6 +55,7 @@ impl Packets {
                 refusal: NONE,
                 timestamp: *time as i64,
                 uuid: Uuid::nil(),
+                envelope_text_max: WHOLE,
             };
             rows.push((types.binary_search(proto_type).unwrap(), row));
         }

@@ -137,6 +137,49 @@ impl Chunks {
         Ok(())
     }
 
+    /// Walks the chunks of a packet that was to end at `end`, behind the last of `bytes`: some
+    /// senders cut a packet at the MTU. All chunks must be whole but the payload, which must
+    /// be the last and have some of its bytes.
+    ///
+    /// # Errors
+    /// Anything else is missing, or a chunk says a length below that of its own header.
+    #[cold]
+    pub(crate) fn read_cut(
+        &mut self,
+        bytes: &[u8],
+        (mut at, end): (usize, usize),
+    ) -> Result<(), Rejection> {
+        let mut rest = bytes.get(at..).unwrap_or_default();
+        self.present = 0;
+        while let Some(&[v0, v1, t0, t1, l0, l1]) = rest.first_chunk() {
+            let length = usize::from(u16::from_be_bytes([l0, l1]));
+            if length < HEADER {
+                return Err(Rejection::BadChunkLength);
+            }
+            let vendor_and_type = u32::from_be_bytes([v0, v1, t0, t1]);
+            let slot = match vendor_and_type < STANDARD {
+                true => vendor_and_type as usize,
+                false => slot_of_other(vendor_and_type),
+            };
+            let whole = rest.get(length..);
+            let is_payload = vendor_and_type as usize == PAYLOAD;
+            if whole.is_none() && !(is_payload && at + length == end && rest.len() > HEADER) {
+                break;
+            }
+            self.values[slot % SLOTS] = Value {
+                begin: at + HEADER,
+                length: length.min(rest.len()) - HEADER,
+            };
+            self.present |= 1 << slot;
+            match whole {
+                Some(others) => rest = others,
+                None => return Ok(()),
+            }
+            at += length;
+        }
+        Err(Rejection::TruncatedPacket)
+    }
+
     /// Whether a chunk is there whose type has its bit in `kinds`.
     #[inline]
     pub(crate) fn have_any(&self, kinds: u64) -> bool {

@@ -62,4 +62,6 @@ heplake_sdk::fields! {
     OPENSIPS_CORRELATION, "opensips_correlation", Text;
     /// Keep-alive timer, in seconds.
     KEEP_ALIVE_TIMER, "keep_alive_timer", Number;
+    /// True if the end of the payload did not arrive.
+    TRUNCATED, "truncated", Flag;
 }

@@ -34,14 +34,19 @@ pub(crate) struct Packet<'a> {
     usual: Option<Usual>,
     /// All other chunks.
     body: Body<'a>,
+    /// Whether the end of the payload did not arrive.
+    is_truncated: bool,
 }
 
 impl<'a> Packet<'a> {
     /// Takes the packet that begins at `begin` in `bytes`, and says where it ends. Its
     /// fields are spans of `origin`, or copies if there is none.
     ///
+    /// A datagram may end within the payload of its last packet, if that is the packet's last
+    /// chunk: then the packet ends there.
+    ///
     /// # Errors
-    /// The packet or one of its chunks is cut off, or says an impossible length.
+    /// The packet or one of its chunks is cut off elsewhere, or says an impossible length.
     #[inline]
     pub(crate) fn at(
         bytes: &'a [u8],
@@ -56,7 +61,9 @@ impl<'a> Packet<'a> {
             return Err(Rejection::LengthMismatch);
         }
         if total > rest.len() {
-            return Err(Rejection::TruncatedPacket);
+            // What was inflated is no datagram: nothing cuts it on the way.
+            let origin = origin.ok_or(Rejection::TruncatedPacket)?;
+            return Self::cut(bytes, (begin + HEADER, begin + total), origin, chunks);
         }
         let end = begin + total;
         let begin = begin + HEADER;
@@ -72,7 +79,36 @@ impl<'a> Packet<'a> {
             chunks.read(bytes, (begin, end))?;
         }
         let body = chunks.body(bytes, end, origin);
-        Ok((Self { usual, body }, end))
+        let is_truncated = false;
+        Ok((
+            Self {
+                usual,
+                body,
+                is_truncated,
+            },
+            end,
+        ))
+    }
+
+    /// Takes a packet that was to end behind the datagram that it begins in. Nothing else of a
+    /// datagram says how long it is, so a sender that cuts at the MTU does not mend the lengths.
+    /// No frame of a stream comes here: it was split by that very length.
+    #[cold]
+    #[inline(never)]
+    fn cut(
+        bytes: &'a [u8],
+        (begin, end): (usize, usize),
+        origin: Origin,
+        chunks: &'a mut Chunks,
+    ) -> Result<(Self, usize), Rejection> {
+        chunks.read_cut(bytes, (begin, end))?;
+        let body = chunks.body(bytes, bytes.len(), Some(origin));
+        let packet = Self {
+            usual: None,
+            body,
+            is_truncated: true,
+        };
+        Ok((packet, bytes.len()))
     }
 
     /// Whether it has a keep-alive timer and nothing to keep.
@@ -101,6 +137,9 @@ impl<'a> Packet<'a> {
             self.write_compressed(inflated_bytes_max, &mut row)?;
         }
         row.number(field::VERSION, 3);
+        if self.is_truncated {
+            row.flag(field::TRUNCATED, true);
+        }
         match &self.usual {
             Some(usual) => self.write_usual(usual, &mut row),
             None => self.write_unusual(&mut row)?,

@@ -11,7 +11,8 @@ pub enum Rejection {
     TruncatedHeader,
     /// HEP 3 says a total length shorter than its own header.
     LengthMismatch,
-    /// HEP 3 says a total length beyond the end of the item.
+    /// HEP 3 says a total length beyond the end of the item, and more is missing than the end
+    /// of a payload that is the last chunk.
     TruncatedPacket,
     /// A chunk reaches beyond the end of its packet.
     TruncatedChunk,

@@ -24,7 +24,7 @@ fn read(item: &[u8]) -> Result<Vec<Vec<String>>, String> {
         let bytes = || Cell(*cell).resolve(item, &parsed.scratch).expect("a span");
         let shown = match field.kind {
             _ if *cell == u64::MAX => return None,
-            Kind::Number | Kind::Time => cell.to_string(),
+            Kind::Number | Kind::Time | Kind::Flag => cell.to_string(),
             Kind::Address => format!("{:?}", bytes()),
             _ => bytes().escape_ascii().to_string(),
         };
@@ -366,6 +366,91 @@ fn refuses_what_is_malformed_by_name() {
         "truncated_header",
     );
     refused(&[0x1f, 0x8b, 8], "bad_gzip");
+}
+
+/// Senders cut at the MTU, and leave the lengths as they were.
+#[test]
+fn a_datagram_cut_within_its_last_payload_is_read_and_flagged() {
+    let usual = [
+        chunk(chunk::IP_FAMILY, &[2]),
+        chunk(chunk::IP_PROTOCOL, &[17]),
+        chunk(chunk::SRC_IP4, &[192, 0, 2, 1]),
+        chunk(chunk::DST_IP4, &[192, 0, 2, 2]),
+        chunk(chunk::SRC_PORT, &[0x13, 0xc4]),
+        chunk(chunk::DST_PORT, &[0x13, 0xc5]),
+        chunk(chunk::SECONDS, &SECONDS.to_be_bytes()),
+        chunk(chunk::MICROSECONDS, &5_u32.to_be_bytes()),
+        chunk(chunk::PROTO_TYPE, &[1]),
+        chunk(chunk::CAPTURE_ID, &2001_u32.to_be_bytes()),
+    ];
+    for chunks in [&usual[..], &[], &[chunk(chunk::CORRELATION_ID, b"cid")]] {
+        let packet = hep3(&[chunks, &[chunk(chunk::PAYLOAD, b"INVITE")]].concat());
+        let before = packet.len() - b"INVITE".len();
+        let mut whole = read(&packet).expect("a row")[0].clone();
+        whole.retain(|field| !field.starts_with("payload="));
+        for end in 6..packet.len() {
+            let Some(length) = end.checked_sub(before).filter(|length| *length > 0) else {
+                refused(&packet[..end], "truncated_packet");
+                continue;
+            };
+            for first in [vec![], hep3(&[payload()])] {
+                let item = [&first[..], &packet[..end]].concat();
+                let mut row = read(&item).expect("a row").pop().expect("a row");
+                assert!(row.contains(&"truncated=1".to_owned()), "{row:?}");
+                assert!(row.contains(&format!("payload={}", &"INVITE"[..length])));
+                row.retain(|field| !field.starts_with("payload=") && field != "truncated=1");
+                assert_eq!(row, whole);
+            }
+        }
+        assert!(!whole.contains(&"truncated=1".to_owned()));
+    }
+}
+
+#[test]
+fn any_other_length_that_is_wrong_is_refused() {
+    let cut = |item: Vec<u8>, missing: usize| item[..item.len() - missing].to_vec();
+    let with = |chunks: &[Vec<u8>]| hep3(chunks);
+    // Not the last chunk, not the payload, or compressed.
+    let behind = [payload(), chunk(chunk::CORRELATION_ID, b"cid")];
+    refused(&cut(with(&behind), 1), "truncated_packet");
+    let long = chunk(chunk::PAYLOAD, b"INVITE");
+    refused(
+        &cut(with(&[long.clone(), behind[1].clone()]), 10),
+        "truncated_packet",
+    );
+    refused(
+        &cut(with(&[payload(), chunk(chunk::TAGS, b"tags")]), 1),
+        "truncated_packet",
+    );
+    refused(
+        &cut(with(&[vendor_chunk(2, chunk::PAYLOAD, b"INVITE")]), 1),
+        "truncated_packet",
+    );
+    let packed = chunk(chunk::COMPRESSED_PAYLOAD, &zlib(b"INVITE INVITE"));
+    refused(&cut(with(&[packed]), 1), "truncated_packet");
+    // The total length and the payload's do not agree.
+    for (total, length) in [(40, 30), (40, 35), (18, 13), (30, 40)] {
+        let mut item = hep3(std::slice::from_ref(&long));
+        item[5] = total;
+        item[11] = length;
+        refused(
+            &item,
+            if total > 18 {
+                "truncated_packet"
+            } else {
+                "truncated_chunk"
+            },
+        );
+    }
+    // A length below that of a chunk's header.
+    let mut item = hep3(&[payload(), long]);
+    item[11] = 5;
+    refused(&cut(item, 1), "bad_chunk_length");
+    // A frame that was inflated is whole.
+    refused(
+        &gzip(&cut(hep3(&[chunk(chunk::PAYLOAD, b"INVITE")]), 1)),
+        "truncated_packet",
+    );
 }
 
 #[test]

@@ -81,15 +81,16 @@ pub(crate) fn default() -> TableDescription {
 }
 
 /// What ties the legs of a call: the agent's correlation id, else the first configured
-/// correlation header, else the Call-ID.
+/// correlation header, else the Call-ID. Asterisk and others send the message's own Call-ID as
+/// correlation id, which ties it to nothing: then the header counts.
 const CID: [&str; 3] = [
-    "envelope.correlation_id",
+    "envelope.correlation_id unless payload.call_id",
     "payload.correlation",
     "payload.call_id",
 ];
 
 /// Members of `data_extra` in every table, by the parser's field. Homer's, then ours.
-const EXTRAS: [(&str, &str); 25] = [
+const EXTRAS: [(&str, &str); 27] = [
     ("from_host", "payload.from_host"),
     ("to_host", "payload.to_host"),
     ("user_agent", "payload.user_agent"),
@@ -105,6 +106,8 @@ const EXTRAS: [(&str, &str); 25] = [
     ("response_code", "payload.response_code"),
     ("response_reason", "payload.response_reason"),
     ("request_uri", "payload.request_uri"),
+    ("from_uri", "payload.from_uri"),
+    ("to_uri", "payload.to_uri"),
     ("from_tag", "payload.from_tag"),
     ("to_tag", "payload.to_tag"),
     ("branch", "payload.branch"),

@@ -132,6 +132,8 @@ fn no_table_loses_what_is_known() {
         "reason",
         "session_id_header",
         "correlation",
+        "from_uri",
+        "to_uri",
         "custom_headers.*",
     ];
     for table in SipRouter.describe().tables {

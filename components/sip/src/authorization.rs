@@ -1,9 +1,7 @@
 //! Credentials, with the secrets in them masked.
 
+use crate::password::{self, MASK, Where};
 use crate::value::{find_outside_quotes, trimmed};
-
-/// What stands for a secret.
-const MASK: &[u8] = b"***";
 
 /// Parameters of digest credentials that tell who asks for what (RFC 7616 section 3.4).
 /// All others are masked, so that a new one is not stored by accident.
@@ -62,7 +60,8 @@ fn write_parameter(parameter: &[u8], out: &mut Vec<u8>) {
         .iter()
         .any(|kept| kept.eq_ignore_ascii_case(trimmed(name)))
     {
-        out.extend_from_slice(value);
+        // The parameter `uri` may have a password in it.
+        password::write_masked(value, Where::Anything, out);
     } else {
         out.push(b'=');
         out.extend_from_slice(MASK);

@@ -7,6 +7,7 @@
 use serde::Deserialize;
 
 use crate::header::long_name;
+use crate::occurrence;
 use crate::text::is_token;
 
 /// Most correlation headers. A chain of back-to-back agents uses two or three.
@@ -104,7 +105,7 @@ pub(crate) enum Target {
     /// To [`field::CORRELATION`], unless one of lower rank is there.
     Correlation { rank: usize },
     /// To its own field, behind all others.
-    Custom { index: usize },
+    Custom { index: usize, is_list: bool },
 }
 
 impl Default for Watched {
@@ -117,11 +118,15 @@ impl Watched {
     pub(crate) fn of(configuration: &Configuration) -> Self {
         let correlation = configuration.correlation_headers.iter().enumerate();
         let custom = configuration.custom_headers.iter().enumerate();
-        let headers: Vec<(Vec<u8>, Target)> = correlation
-            .map(|(rank, name)| (name, Target::Correlation { rank }))
-            .chain(custom.map(|(index, name)| (name, Target::Custom { index })))
-            .map(|(name, target)| (long_name(name.as_bytes()).to_ascii_lowercase(), target))
-            .collect();
+        let long = |name: &String| long_name(name.as_bytes()).to_ascii_lowercase();
+        let correlation =
+            correlation.map(|(rank, name)| (long(name), Target::Correlation { rank }));
+        let custom = custom.map(|(index, name)| {
+            let name = long(name);
+            let is_list = occurrence::is_list(&name);
+            (name, Target::Custom { index, is_list })
+        });
+        let headers: Vec<(Vec<u8>, Target)> = correlation.chain(custom).collect();
         let compact = (b'a'..=b'z').filter(|letter| {
             headers
                 .iter()
@@ -133,6 +138,14 @@ impl Watched {
             .chain(compact)
             .fold(0, |set, letter| set | letter_bit(letter));
         Self { letters, headers }
+    }
+
+    /// How many custom headers there are.
+    pub(crate) fn custom_headers(&self) -> usize {
+        let targets = self.headers.iter().map(|(_, target)| target);
+        targets
+            .filter(|target| matches!(target, Target::Custom { .. }))
+            .count()
     }
 
     /// Whether a configured name may begin with this letter.

@@ -1,7 +1,10 @@
 //! The fields of a row. Their names reach the storage and the router: keep them.
 //!
 //! Values are as they stand in the message, without surrounding blanks and with folded
-//! lines joined. Of a header that is there twice the first that is not empty counts.
+//! lines joined. Of a header that is a list all lines count, joined by a comma; of any other
+//! that is there twice the first that is not empty (see `occurrence.rs`). No field but the
+//! message holds a password that stands in a URI: `***` stands for it. A last line without
+//! line end was cut short, and is left out.
 
 heplake_sdk::fields! {
     /// The bytes of the item that belong to this message. The pieces of all rows of an
@@ -17,9 +20,9 @@ heplake_sdk::fields! {
     CSEQ_METHOD, "cseq_method", Text;
     /// Call-ID.
     CALL_ID, "call_id", Text;
-    /// User of From, without a password.
+    /// User of From, without a password and telephone parameters, and unescaped.
     CALLER, "caller", Text;
-    /// User of the request URI, else of To.
+    /// User of the request URI, else of To; as that of From.
     CALLEE, "callee", Text;
     /// Host of From, without a port; an IPv6 reference keeps its brackets.
     FROM_HOST, "from_host", Text;
@@ -31,7 +34,7 @@ heplake_sdk::fields! {
     TO_TAG, "to_tag", Text;
     /// Request URI.
     REQUEST_URI, "request_uri", Text;
-    /// Address of record: `user@host` of To.
+    /// Address of record: `user@host` of To, the user as that of From.
     AOR, "aor", Text;
     /// Contact: all its values.
     CONTACT, "contact", Text;
@@ -41,9 +44,9 @@ heplake_sdk::fields! {
     USER_AGENT, "user_agent", Text;
     /// Server.
     SERVER, "server", Text;
-    /// The topmost value of Via.
+    /// Via: all its values, the topmost first.
     VIA, "via", Text;
-    /// Its branch.
+    /// The branch of the topmost.
     BRANCH, "branch", Text;
     /// Authorization or Proxy-Authorization, with the secrets in it masked.
     AUTHORIZATION, "authorization", Text;
@@ -57,18 +60,22 @@ heplake_sdk::fields! {
     MAX_FORWARDS, "max_forwards", Text;
     /// X-Call-ID.
     X_CALL_ID, "x_call_id", Text;
-    /// P-Asserted-Identity: all values of the first line.
+    /// P-Asserted-Identity: all its values.
     P_ASSERTED_IDENTITY, "p_asserted_identity", Text;
-    /// Remote-Party-ID.
+    /// Remote-Party-ID: all its values.
     REMOTE_PARTY_ID, "remote_party_id", Text;
-    /// Diversion.
+    /// Diversion: all its values, the last that diverted first.
     DIVERSION, "diversion", Text;
-    /// Reason (RFC 3326).
+    /// Reason (RFC 3326): all its values.
     REASON, "reason", Text;
     /// Session-ID (RFC 7989).
     SESSION_ID_HEADER, "session_id_header", Text;
     /// The first of the configured correlation headers that is there.
     CORRELATION, "correlation", Text;
+    /// The URI of From as sent, if the user in it is not what `caller` is.
+    FROM_URI, "from_uri", Text;
+    /// The URI of To as sent, if the user in it is not what `aor` has.
+    TO_URI, "to_uri", Text;
 }
 
 /// What the names of the fields of configured custom headers begin with.

@@ -16,7 +16,8 @@ impl Header {
     /// To be taken apart: its value is left in a field that is empty until then.
     pub(crate) const FROM: Self = Self(field::CALLER as u8 | APART);
     pub(crate) const TO: Self = Self(field::AOR as u8 | APART);
-    pub(crate) const VIA: Self = Self(field::VIA as u8 | APART);
+    /// A list, of whose first value the branch is taken.
+    pub(crate) const VIA: Self = Self::list(field::VIA);
     pub(crate) const AUTHORIZATION: Self = Self(field::AUTHORIZATION as u8 | AT_ONCE);
     /// One whose name has more than sixteen letters: the first are compared.
     pub(crate) const LONG: Self = Self(AT_ONCE | APART);
@@ -25,6 +26,17 @@ impl Header {
     const fn plain(field: usize) -> Self {
         assert!(field < APART as usize, "more fields than numbers");
         Self(field as u8)
+    }
+
+    /// One whose lines are values of one list.
+    const fn list(field: usize) -> Self {
+        assert!(LISTS & 1 << field != 0, "not among the lists");
+        Self(field as u8 | APART)
+    }
+
+    /// Whether all lines of it go to its field.
+    pub(crate) fn is_list(self) -> bool {
+        !self.is_at_once() && LISTS & 1 << self.field() != 0
     }
 
     /// The field that the value goes to.
@@ -50,6 +62,14 @@ impl Header {
 pub(crate) struct Loose {
     is_long: bool,
 }
+
+/// The fields of headers that are lists, a bit for each; see [`crate::occurrence`].
+pub(crate) const LISTS: u64 = 1 << field::VIA
+    | 1 << field::CONTACT
+    | 1 << field::P_ASSERTED_IDENTITY
+    | 1 << field::REMOTE_PARTY_ID
+    | 1 << field::DIVERSION
+    | 1 << field::REASON;
 
 /// Bits above the number of a field.
 const APART: u8 = 64;
@@ -141,7 +161,7 @@ fn is_same(name: &[u8], lower: &[u8]) -> bool {
 }
 
 /// All names, in lower case.
-const NAMES: &[(&[u8], Header)] = &[
+pub(crate) const NAMES: &[(&[u8], Header)] = &[
     (b"via", Header::VIA),
     (b"v", Header::VIA),
     (b"from", Header::FROM),
@@ -151,14 +171,14 @@ const NAMES: &[(&[u8], Header)] = &[
     (b"call-id", Header::plain(field::CALL_ID)),
     (b"i", Header::plain(field::CALL_ID)),
     (b"cseq", Header::CSEQ),
-    (b"contact", Header::plain(field::CONTACT)),
-    (b"m", Header::plain(field::CONTACT)),
+    (b"contact", Header::list(field::CONTACT)),
+    (b"m", Header::list(field::CONTACT)),
     (b"content-length", Header::CONTENT_LENGTH),
     (b"l", Header::CONTENT_LENGTH),
     (b"content-type", Header::CONTENT_TYPE),
     (b"c", Header::CONTENT_TYPE),
     (b"expires", Header::plain(field::EXPIRES)),
-    (b"reason", Header::plain(field::REASON)),
+    (b"reason", Header::list(field::REASON)),
     (b"server", Header::plain(field::SERVER)),
     (b"max-forwards", Header::plain(field::MAX_FORWARDS)),
     (b"user-agent", Header::plain(field::USER_AGENT)),
@@ -166,10 +186,10 @@ const NAMES: &[(&[u8], Header)] = &[
     (b"proxy-authorization", Header::AUTHORIZATION),
     (
         b"p-asserted-identity",
-        Header::plain(field::P_ASSERTED_IDENTITY),
+        Header::list(field::P_ASSERTED_IDENTITY),
     ),
-    (b"remote-party-id", Header::plain(field::REMOTE_PARTY_ID)),
-    (b"diversion", Header::plain(field::DIVERSION)),
+    (b"remote-party-id", Header::list(field::REMOTE_PARTY_ID)),
+    (b"diversion", Header::list(field::DIVERSION)),
     (b"session-id", Header::plain(field::SESSION_ID_HEADER)),
     (b"x-call-id", Header::plain(field::X_CALL_ID)),
 ];

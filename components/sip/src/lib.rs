@@ -9,9 +9,9 @@
 //! or missing Content-Length, missing and doubled headers, bytes that are no UTF-8. What
 //! has no start line is set aside (keep-alives) or refused by what it looks like.
 //!
-//! Fields are spans of the payload. Nothing is copied except folded values and masked
-//! credentials. Bodies are not looked into, and nothing is validated: a capture tells
-//! what was sent.
+//! Fields are spans of the payload. Nothing is copied except folded values, the values of
+//! lists that take several lines, users that have to be unescaped, and what a secret is left
+//! out of. Bodies are not looked into, and nothing is validated: a capture tells what was sent.
 
 mod authorization;
 mod configuration;
@@ -19,9 +19,13 @@ mod header;
 mod lines;
 mod message;
 mod not_sip;
+mod occurrence;
+mod odd_lines;
+mod password;
 mod start_line;
 mod text;
 mod uri;
+mod user;
 mod value;
 mod via;
 
@@ -32,6 +36,7 @@ use heplake_sdk::{Accepts, Description, Field, Kind, Packet, Parser, Rows, Verdi
 use configuration::{Configuration, Watched};
 use message::Reader;
 use not_sip::NotSip;
+use odd_lines::OddLines;
 use start_line::StartLine;
 use text::{SLACK, Span, Text};
 
@@ -47,8 +52,7 @@ const MESSAGES_MAX: usize = 64;
 pub struct Sip {
     configuration: Configuration,
     watched: Watched,
-    /// Where folded lines are joined; kept to keep its memory.
-    unfolded: Vec<u8>,
+    odd: OddLines,
     /// A packet that has too few bytes behind it.
     padded: Vec<u8>,
 }
@@ -100,7 +104,7 @@ impl Parser for Sip {
                 // A row has the fields that were described.
                 return Verdict::NOT_MINE;
             };
-            let reader = Reader::new(&self.watched, &mut self.unfolded, fields);
+            let reader = Reader::new(&self.watched, &mut self.odd, fields);
             let extent = reader.read(&text, &start_line);
             let next = match messages_left {
                 0 => None,
@@ -119,6 +123,10 @@ impl Parser for Sip {
 #[cfg(feature = "component")]
 heplake_sdk::export_parser!(Sip);
 
+#[cfg(test)]
+mod address_tests;
+#[cfg(test)]
+mod list_tests;
 #[cfg(test)]
 mod shortcut_tests;
 #[cfg(test)]

@@ -7,9 +7,12 @@ use crate::configuration::{Target, Watched};
 use crate::field;
 use crate::header::{self, Header};
 use crate::lines::Lines;
+use crate::odd_lines::OddLines;
+use crate::password::{self, Where};
 use crate::start_line::{Kind, StartLine};
 use crate::text::{LineEnds, SLACK, Span, Text};
 use crate::uri::{Address, Uri};
+use crate::user;
 use crate::value::{cseq_method, number};
 use crate::via::Via;
 
@@ -20,7 +23,7 @@ use crate::via::Via;
 /// be taken apart is so when all lines are read, or when a second line might count.
 pub(crate) struct Reader<'r> {
     watched: &'r Watched,
-    unfolded: &'r mut Vec<u8>,
+    odd: &'r mut OddLines,
     fields: Fields<'r, { field::COUNT }>,
     /// The fields of configured headers.
     custom: Row<'r>,
@@ -46,12 +49,12 @@ impl<'r> Reader<'r> {
     #[inline(always)]
     pub(crate) fn new(
         watched: &'r Watched,
-        unfolded: &'r mut Vec<u8>,
+        odd: &'r mut OddLines,
         (fields, custom): (Fields<'r, { field::COUNT }>, Row<'r>),
     ) -> Self {
         Self {
             watched,
-            unfolded,
+            odd,
             fields,
             custom,
             done: 0,
@@ -77,10 +80,18 @@ impl<'r> Reader<'r> {
     #[inline(always)]
     fn start_line(&mut self, text: &Text<'_>, kind: Kind) {
         match kind {
-            Kind::Request { method, uri, user } => {
+            Kind::Request {
+                method,
+                uri,
+                user,
+                has_password,
+            } => {
                 self.set(field::METHOD, text, method);
                 self.set(field::REQUEST_URI, text, uri);
-                self.set(field::CALLEE, text, user);
+                self.set_user(field::CALLEE, text, user);
+                if has_password {
+                    self.mask(field::REQUEST_URI, text, uri);
+                }
             }
             Kind::Response { code, reason } => {
                 self.set(field::RESPONSE_CODE, text, code);
@@ -95,8 +106,12 @@ impl<'r> Reader<'r> {
         let mut lines = Lines::from(begin);
         loop {
             let line = lines.read_plain(text, &mut self.fields, self.watched.letters());
-            // CRLF alone, or the end of the text.
-            if line.is_empty() || line.length() == 1 && text.at(line.begin) == b'\r' {
+            // CRLF alone, or the end of the text. A line without its end was cut short: who
+            // knows how it went on.
+            if line.is_empty()
+                || line.end >= text.bytes.len()
+                || line.length() == 1 && text.at(line.begin) == b'\r'
+            {
                 return lines.begin().min(text.bytes.len());
             }
             let next = self.odd_line(text, line);
@@ -108,7 +123,6 @@ impl<'r> Reader<'r> {
     #[inline(never)]
     fn odd_line(&mut self, text: &Text<'_>, line: Span) -> usize {
         let next = line.end + 1;
-        // Without a line feed at its end the last line keeps a carriage return.
         let line = match text.bytes.get(line.begin..next) {
             Some([.., b'\r', _]) => line.to(line.end - 1),
             _ => line,
@@ -126,7 +140,7 @@ impl<'r> Reader<'r> {
     #[inline(never)]
     fn folded(&mut self, text: &Text<'_>, first: Span, mut begin: usize) -> usize {
         self.settle(text);
-        let mut unfolded = std::mem::take(self.unfolded);
+        let mut unfolded = std::mem::take(&mut self.odd.unfolded);
         unfolded.clear();
         unfolded.extend_from_slice(text.slice(text.trimmed(first)));
         let mut line_ends = LineEnds::from(begin);
@@ -134,7 +148,12 @@ impl<'r> Reader<'r> {
             let newline = line_ends.next(text);
             unfolded.push(b' ');
             unfolded.extend_from_slice(text.slice(text.trimmed(Span::new(begin, newline))));
-            begin = (newline + 1).min(text.bytes.len());
+            if newline >= text.bytes.len() {
+                // Cut short: none of the header is whole.
+                self.odd.unfolded = unfolded;
+                return newline;
+            }
+            begin = newline + 1;
         }
         let length = unfolded.len();
         let origin = self.custom.keep(&unfolded);
@@ -146,54 +165,80 @@ impl<'r> Reader<'r> {
             origin,
         };
         self.folded_line(&joined, Span::new(0, length));
-        *self.unfolded = unfolded;
+        self.odd.unfolded = unfolded;
         begin
     }
 
     /// Reads one whole header.
     fn line(&mut self, text: &Text<'_>, line: Span) {
-        if let Some((header, value)) = Header::of(text, line) {
-            let value = text.trimmed(line.from(value));
-            if header.is_at_once() {
-                self.at_once(header, text, line, value);
-            } else if !value.is_empty() {
-                if self.fields.is_null(header.field()) {
-                    self.put(header.field(), text, value);
-                } else if header.is_apart() {
-                    self.settle(text);
-                    self.take_apart(header, text, value);
-                }
+        if let Some((header, value)) = self.header(text, line)
+            && !value.is_empty()
+        {
+            if self.fields.is_null(header.field()) {
+                self.put(header.field(), text, value);
+            } else if header.is_list() {
+                self.another(header, text, value);
+            } else if header.is_apart() {
+                self.settle(text);
+                self.take_apart(header, text, value);
             }
         }
         self.watched_line(text, line);
+    }
+
+    /// Takes the value of a further line of a list.
+    #[cold]
+    #[inline(never)]
+    fn another(&mut self, header: Header, text: &Text<'_>, value: Span) {
+        let field = header.field();
+        if header == Header::VIA {
+            self.settle(text);
+            if self.fields.is_null(field) {
+                // The lines before gave nothing.
+                return self.take_apart(header, text, value);
+            }
+        }
+        if !value.is_empty() {
+            self.odd.add(field, text.slice(value));
+        }
     }
 
     /// As [`line`](Self::line), of text that will not be there when all lines are read.
     fn folded_line(&mut self, text: &Text<'_>, line: Span) {
-        if let Some((header, value)) = Header::of(text, line) {
-            let value = text.trimmed(line.from(value));
-            match header.is_at_once() {
-                true => self.at_once(header, text, line, value),
-                false => self.take_apart(header, text, value),
-            }
+        if let Some((header, value)) = self.header(text, line) {
+            self.take_apart(header, text, value);
         }
         self.watched_line(text, line);
     }
 
-    #[cold]
-    #[inline(never)]
-    fn at_once(&mut self, header: Header, text: &Text<'_>, line: Span, value: Span) {
-        if header != Header::LONG {
-            return self.authorization(text, value);
-        }
-        let Some((header, value)) = Header::of_long(text, line) else {
-            return;
-        };
+    /// The header of a line and its value, if that can be left for later.
+    fn header(&mut self, text: &Text<'_>, line: Span) -> Option<(Header, Span)> {
+        let (header, value) = Header::of(text, line)?;
         let value = text.trimmed(line.from(value));
         match header.is_at_once() {
-            true => self.authorization(text, value),
-            false => self.set(header.field(), text, value),
+            true => self.at_once(header, text, line, value),
+            false => Some((header, value)),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn at_once(
+        &mut self,
+        mut header: Header,
+        text: &Text<'_>,
+        line: Span,
+        mut value: Span,
+    ) -> Option<(Header, Span)> {
+        if header == Header::LONG {
+            let (long, begin) = Header::of_long(text, line)?;
+            (header, value) = (long, text.trimmed(line.from(begin)));
+        }
+        if header.is_at_once() {
+            self.authorization(text, value);
+            return None;
+        }
+        Some((header, value))
     }
 
     /// Takes apart what waits for it and comes from lines that another may come after.
@@ -216,6 +261,9 @@ impl<'r> Reader<'r> {
     /// Takes apart a value, unless one of the same header was that gave something.
     fn take_apart(&mut self, header: Header, text: &Text<'_>, value: Span) {
         let field = header.field();
+        if header.is_list() && !self.fields.is_null(field) {
+            return self.another(header, text, value);
+        }
         if self.done & 1 << field != 0 {
             return;
         }
@@ -246,7 +294,54 @@ impl<'r> Reader<'r> {
         }
         if !self.fields.is_null(field) {
             self.done |= 1 << field;
+            self.settled(header, text, value);
         }
+    }
+
+    /// Does with a value that was taken apart before all lines are read what is done with the
+    /// others at the end: its text may be gone by then.
+    #[cold]
+    #[inline(never)]
+    fn settled(&mut self, header: Header, text: &Text<'_>, value: Span) {
+        let field = header.field();
+        if header.is_list() {
+            self.odd.begin(field, text.slice(value));
+        }
+        if ADDRESSES & 1 << field != 0 {
+            self.mask(field, text, value);
+        }
+    }
+
+    /// Makes one value of all lines of each list that has more than one.
+    #[cold]
+    #[inline(never)]
+    fn join(&mut self, text: &Text<'_>) {
+        for field in 0..field::COUNT {
+            if !self.odd.has_more(field) {
+                continue;
+            }
+            let first = self.waiting(field, text).map(|first| text.slice(first));
+            let place = match ADDRESSES & 1 << field {
+                0 => None,
+                _ => Some(Where::Addresses),
+            };
+            let odd = &*self.odd;
+            let (origin, length) = self
+                .custom
+                .keep_written(|out| odd.write(field, first, place, out));
+            self.fields.span(field, origin, 0, length);
+            self.done |= 1 << field;
+        }
+        for index in 0..self.watched.custom_headers() {
+            let field = field::COUNT + index;
+            if self.odd.has_more(field) {
+                let odd = &*self.odd;
+                self.custom.written(index, |out| {
+                    odd.write(field, None, Some(Where::Anything), out)
+                });
+            }
+        }
+        self.odd.clear();
     }
 
     /// Takes apart what the lines left in the fields.
@@ -277,19 +372,50 @@ impl<'r> Reader<'r> {
         if let Some(content_type) = self.waiting(field::CONTENT_TYPE, text) {
             self.content_type(text, content_type);
         }
+        if !self.odd.is_empty() {
+            self.join(text);
+        }
+        if let Some(contact) = self.waiting(field::CONTACT, text)
+            && !password::is_free(text, contact)
+        {
+            self.mask(field::CONTACT, text, contact);
+        }
+        for field in RARE_ADDRESSES {
+            if let Some(value) = self.waiting(field, text) {
+                self.mask(field, text, value);
+            }
+        }
+    }
+
+    /// Leaves the passwords out of a field that holds a value.
+    #[cold]
+    #[inline(never)]
+    fn mask(&mut self, field: usize, text: &Text<'_>, value: Span) {
+        let place = match field {
+            field::X_CALL_ID => Where::Anything,
+            _ => Where::Addresses,
+        };
+        let value = text.slice(value);
+        if password::is_in(value, place) {
+            self.write(field, |out| password::write_masked(value, place, out));
+        }
     }
 
     #[inline(always)]
     fn via(&mut self, text: &Text<'_>, value: Span) {
         let Via { top, branch } = Via::parse(text, value);
-        self.set(field::VIA, text, top);
-        self.set(field::BRANCH, text, branch);
+        if !top.is_empty() {
+            self.set(field::VIA, text, value);
+            self.set(field::BRANCH, text, branch);
+        }
     }
 
     #[inline(always)]
     fn from(&mut self, text: &Text<'_>, value: Span) {
         let from = Address::parse(text, value);
-        self.set(field::CALLER, text, from.uri.user);
+        if self.set_user(field::CALLER, text, from.uri.user) {
+            self.set_uri(field::FROM_URI, text, value);
+        }
         self.set(field::FROM_HOST, text, from.uri.host);
         self.set(field::FROM_TAG, text, from.tag);
     }
@@ -297,10 +423,58 @@ impl<'r> Reader<'r> {
     #[inline(always)]
     fn to(&mut self, text: &Text<'_>, value: Span) {
         let to = Address::parse(text, value);
-        self.set(field::CALLEE, text, to.uri.user);
+        if is_sent_plain(text, to.uri.user) {
+            self.set(field::CALLEE, text, to.uri.user);
+            self.address_of_record(text, &to.uri);
+        } else {
+            self.odd_to(text, &to.uri, value);
+        }
         self.set(field::TO_HOST, text, to.uri.host);
         self.set(field::TO_TAG, text, to.tag);
-        self.address_of_record(text, &to.uri);
+    }
+
+    /// Sets a field to a user, which may have parameters or escapes. Says whether it had.
+    #[inline(always)]
+    fn set_user(&mut self, field: usize, text: &Text<'_>, user: Span) -> bool {
+        if is_sent_plain(text, user) {
+            self.set(field, text, user);
+            return false;
+        }
+        self.set_odd_user(field, text, user)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn set_odd_user(&mut self, field: usize, text: &Text<'_>, user: Span) -> bool {
+        let sent = text.slice(user);
+        let plain = user::plain(sent);
+        if self.fields.is_null(field) {
+            self.write(field, |out| out.extend_from_slice(&plain));
+        }
+        *plain != *sent
+    }
+
+    /// Sets what is taken from a To whose user may have parameters or escapes.
+    #[cold]
+    #[inline(never)]
+    fn odd_to(&mut self, text: &Text<'_>, uri: &Uri, value: Span) {
+        if self.set_odd_user(field::CALLEE, text, uri.user) {
+            self.set_uri(field::TO_URI, text, value);
+        }
+        if self.fields.is_null(field::AOR) {
+            let user = user::plain(text.slice(uri.user));
+            let host = text.slice(uri.host);
+            self.write(field::AOR, |out| write_user_at_host(&user, host, out));
+        }
+    }
+
+    /// Sets a field to the URI of an address as sent, but for a password in it.
+    #[cold]
+    #[inline(never)]
+    fn set_uri(&mut self, field: usize, text: &Text<'_>, value: Span) {
+        let uri = Address::uri(text, value);
+        self.set(field, text, uri);
+        self.mask(field, text, uri);
     }
 
     #[inline(always)]
@@ -340,11 +514,8 @@ impl<'r> Reader<'r> {
         } else if let Some(user_at_host) = uri.user_at_host {
             self.set(field::AOR, text, user_at_host);
         } else {
-            self.write(field::AOR, |out| {
-                out.extend_from_slice(text.slice(uri.user));
-                out.push(b'@');
-                out.extend_from_slice(text.slice(uri.host));
-            });
+            let (user, host) = (text.slice(uri.user), text.slice(uri.host));
+            self.write(field::AOR, |out| write_user_at_host(user, host, out));
         }
     }
 
@@ -365,15 +536,37 @@ impl<'r> Reader<'r> {
                 Target::Correlation { rank } if rank < self.correlation_rank => {
                     self.correlation_rank = rank;
                     self.put(field::CORRELATION, text, value);
-                }
-                Target::Custom { index } => {
-                    if self.custom.is_null(index) {
-                        let Span { begin, end } = value;
-                        self.custom.span(index, text.origin, begin, end);
+                    let value = text.slice(value);
+                    if password::is_in(value, Where::Anything) {
+                        self.write(field::CORRELATION, |out| {
+                            password::write_masked(value, Where::Anything, out);
+                        });
                     }
                 }
+                Target::Custom { index, is_list } => self.custom_line(index, is_list, text, value),
                 Target::Correlation { .. } => {}
             }
+        }
+    }
+
+    fn custom_line(&mut self, index: usize, is_list: bool, text: &Text<'_>, value: Span) {
+        let field = field::COUNT + index;
+        let bytes = text.slice(value);
+        if !self.custom.is_null(index) {
+            if is_list {
+                self.odd.add(field, bytes);
+            }
+            return;
+        }
+        if password::is_in(bytes, Where::Anything) {
+            self.custom.written(index, |out| {
+                password::write_masked(bytes, Where::Anything, out);
+            });
+        } else {
+            self.custom.span(index, text.origin, value.begin, value.end);
+        }
+        if is_list {
+            self.odd.begin(field, bytes);
         }
     }
 
@@ -389,6 +582,40 @@ impl<'r> Reader<'r> {
     fn put(&mut self, field: usize, text: &Text<'_>, Span { begin, end }: Span) {
         self.fields.span(field, text.origin, begin, end);
     }
+}
+
+/// The fields that hold addresses, a bit for each: a password may be in them.
+const ADDRESSES: u64 = {
+    let mut fields = 1 << field::CONTACT;
+    let mut at = 0;
+    while at < RARE_ADDRESSES.len() {
+        fields |= 1 << RARE_ADDRESSES[at];
+        at += 1;
+    }
+    fields
+};
+
+/// Those that few messages have, and X-Call-ID, which may hold anything.
+const RARE_ADDRESSES: [usize; 4] = [
+    field::P_ASSERTED_IDENTITY,
+    field::REMOTE_PARTY_ID,
+    field::DIVERSION,
+    field::X_CALL_ID,
+];
+
+/// Whether a user as sent is the user: it has neither parameters nor escapes.
+#[inline(always)]
+fn is_sent_plain(text: &Text<'_>, user: Span) -> bool {
+    text.find(user, [b';', b'%']) == user.end
+}
+
+/// Writes an address of record.
+fn write_user_at_host(user: &[u8], host: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(user);
+    if !user.is_empty() && !host.is_empty() {
+        out.push(b'@');
+    }
+    out.extend_from_slice(host);
 }
 
 /// Whether a Content-Type may have messages in its body.

@@ -2,6 +2,7 @@
 
 use memchr::{memchr, memmem};
 
+use crate::password::{self, Where};
 use crate::text::{LineEnds, Span, Text, Window, is_token};
 use crate::uri::{Uri, has_sip_scheme};
 
@@ -22,7 +23,12 @@ pub(crate) struct StartLine {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// A request; the user of its URI may be empty.
-    Request { method: Span, uri: Span, user: Span },
+    Request {
+        method: Span,
+        uri: Span,
+        user: Span,
+        has_password: bool,
+    },
     /// A response; the reason may be empty.
     Response { code: Span, reason: Span },
 }
@@ -87,7 +93,7 @@ impl StartLine {
             return None;
         }
         let (line, end) = line_at(text, begin);
-        let kind = Kind::parse(text, line)?;
+        let kind = Kind::parse(text, line)?.of_whole(text, end)?;
         Some(Self { begin, end, kind })
     }
 
@@ -119,7 +125,9 @@ impl StartLine {
             let (line, end) = line_at(text, line_begin);
             let found = match Kind::at_end_of(text, line) {
                 Some(found) => Some(found),
-                None => Kind::parse(text, line.from(version)).map(|kind| (version, kind)),
+                None => Kind::parse(text, line.from(version))
+                    .and_then(|kind| kind.of_whole(text, end))
+                    .map(|kind| (version, kind)),
             };
             if let Some((begin, kind)) = found {
                 return Some(Self { begin, end, kind });
@@ -178,16 +186,47 @@ impl Kind {
         let colons = window.marks(b':') & behind;
         let stop = stops & stops.wrapping_neg();
         let has_user = ats & stop != 0 && place(stop) < uri.end;
+        // Behind a colon there may be a password, which is taken apart elsewhere.
+        let within = others & others.wrapping_neg();
+        if ats & (within - 1) > colons & colons.wrapping_neg() && colons != 0 {
+            return None;
+        }
         let user = match has_user {
-            true => identity.to(place(stop | colons)),
+            true => identity.to(place(stop)),
             false => identity.to(identity.begin),
         };
-        Some(Self::Request { method, uri, user })
+        Some(Self::Request {
+            method,
+            uri,
+            user,
+            has_password: false,
+        })
     }
 
     fn request(text: &Text<'_>, method: Span, uri: Span) -> Self {
         let user = Uri::parse(text, uri).user;
-        Self::Request { method, uri, user }
+        let has_password = password::is_in(text.slice(uri), Where::Addresses);
+        Self::Request {
+            method,
+            uri,
+            user,
+            has_password,
+        }
+    }
+
+    /// The same without what the end of the text cut short: a line without line feed may have
+    /// gone on. A version ends a request line; of a status line the reason is left out, and
+    /// there is none if the code may be longer.
+    fn of_whole(self, text: &Text<'_>, end: usize) -> Option<Self> {
+        let is_whole = end < text.bytes.len() || text.bytes.ends_with(b"\n");
+        match self {
+            Self::Response { code, reason } if !is_whole => {
+                let reason = reason.to(reason.begin);
+                let goes_on = matches!(text.at(code.end), b' ' | b'\t');
+                goes_on.then_some(Self::Response { code, reason })
+            }
+            kind => Some(kind),
+        }
     }
 
     /// Reads a whole line.

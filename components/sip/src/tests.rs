@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use super::{MESSAGES_MAX, NotSip, Sip, field};
 
 /// The rows of one item, by names of fields; empty if there are none.
-fn rows_with(sip: &mut Sip, item: &[u8]) -> Vec<Vec<(String, String)>> {
+pub(crate) fn rows_with(sip: &mut Sip, item: &[u8]) -> Vec<Vec<(String, String)>> {
     let fields = sip.describe().fields;
     let parsed = run(sip, &Batch::of(&[item], 0));
     parsed
@@ -26,11 +26,11 @@ fn rows_with(sip: &mut Sip, item: &[u8]) -> Vec<Vec<(String, String)>> {
         .collect()
 }
 
-fn rows(item: &[u8]) -> Vec<Vec<(String, String)>> {
+pub(crate) fn rows(item: &[u8]) -> Vec<Vec<(String, String)>> {
     rows_with(&mut Sip::default(), item)
 }
 
-fn value<'a>(row: &'a [(String, String)], name: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(row: &'a [(String, String)], name: &str) -> Option<&'a str> {
     row.iter()
         .find(|(field, _)| field == name)
         .map(|(_, value)| value.as_str())
@@ -38,14 +38,14 @@ fn value<'a>(row: &'a [(String, String)], name: &str) -> Option<&'a str> {
 
 /// Checks fields of the only row of an item; `-` stands for null.
 #[track_caller]
-fn check(item: impl AsRef<[u8]>, expected: &[(&str, &str)]) {
+pub(crate) fn check(item: impl AsRef<[u8]>, expected: &[(&str, &str)]) {
     let rows = rows(item.as_ref());
     assert_eq!(rows.len(), 1, "{rows:#?}");
     check_row(&rows[0], expected);
 }
 
 #[track_caller]
-fn check_row(row: &[(String, String)], expected: &[(&str, &str)]) {
+pub(crate) fn check_row(row: &[(String, String)], expected: &[(&str, &str)]) {
     for (name, expected) in expected {
         assert_eq!(
             value(row, name).unwrap_or("-"),
@@ -57,7 +57,7 @@ fn check_row(row: &[(String, String)], expected: &[(&str, &str)]) {
 
 /// Checks fields of an OPTIONS request with these header lines.
 #[track_caller]
-fn check_headers(headers: &str, expected: &[(&str, &str)]) {
+pub(crate) fn check_headers(headers: &str, expected: &[(&str, &str)]) {
     check(
         format!("OPTIONS sip:a@h SIP/2.0\r\n{headers}\r\n\r\n"),
         expected,
@@ -115,7 +115,9 @@ fn reads_every_field() {
             ("from_tag", "9fxced76sl"),
             ("to_tag", "-"),
             ("request_uri", "sip:bob@biloxi.example.com;transport=tcp"),
-            ("aor", "+1;ext=2@biloxi.example.com"),
+            ("aor", "+1@biloxi.example.com"),
+            ("to_uri", "sip:+1;ext=2@biloxi.example.com:5070"),
+            ("from_uri", "-"),
             (
                 "contact",
                 "<sip:alice@client.example.com;transport=tcp>, <sip:b@c>",
@@ -125,7 +127,8 @@ fn reads_every_field() {
             ("server", "Box"),
             (
                 "via",
-                "SIP/2.0/TCP client.example.com:5060;rport;branch=z9hG4bK74b43",
+                "SIP/2.0/TCP client.example.com:5060;rport;branch=z9hG4bK74b43, \
+                 SIP/2.0/UDP second.example.com;branch=z9hG4bKsecond",
             ),
             ("branch", "z9hG4bK74b43"),
             (
@@ -211,11 +214,14 @@ fn joins_folded_lines_with_one_blank() {
 }
 
 #[test]
-fn keeps_the_top_via_of_a_comma_joined_line() {
+fn the_branch_is_that_of_the_topmost_via() {
     check_headers(
         "Via: SIP/2.0/UDP a;x=\"1,2\";branch=b1, SIP/2.0/UDP b;branch=b2\r\nVia: SIP/2.0/UDP c;branch=b3",
         &[
-            ("via", "SIP/2.0/UDP a;x=\"1,2\";branch=b1"),
+            (
+                "via",
+                "SIP/2.0/UDP a;x=\"1,2\";branch=b1, SIP/2.0/UDP b;branch=b2, SIP/2.0/UDP c;branch=b3",
+            ),
             ("branch", "b1"),
         ],
     );
@@ -234,7 +240,7 @@ fn a_line_counts_until_one_of_its_name_gave_something() {
     check_headers(&lines.replace("a@", "\r\n a@"), &from);
     check_headers(
         "Via: ,x\r\nVia: y;branch=z\r\nv: u",
-        &[("via", "y;branch=z"), ("branch", "z")],
+        &[("via", "y;branch=z, u"), ("branch", "z")],
     );
     check_headers("To: <>\r\nTo:\r\n t@h", &[("aor", "t@h"), ("callee", "a")]);
 }

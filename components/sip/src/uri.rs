@@ -2,8 +2,14 @@
 //!
 //! RFC 3261 sections 19.1 and 25.1, RFC 3966 (`tel:`), RFC 5031 (`urn:service:`).
 
+use crate::password::{is_port, last_mark};
 use crate::text::{Span, Text, Window};
 use crate::value::{ShortName, parameter};
+
+/// Schemes of URIs that are `scheme:user@host`.
+pub(crate) const HOST_SCHEMES: [&[u8]; 10] = [
+    b"sip", b"sips", b"pres", b"im", b"xmpp", b"mailto", b"h323", b"acct", b"skype", b"callto",
+];
 
 const TAG: ShortName = ShortName::new(b"tag");
 
@@ -39,8 +45,8 @@ impl Address {
         (named, open)
     }
 
-    /// Reads `<sip:user@host…>` and what follows, unless it is long or odd, by the marks in
-    /// a window of it.
+    /// Reads `<sip:user@host…>` and what follows, unless it is long or odd or has a password, by
+    /// the marks in a window of it.
     #[inline(always)]
     fn usual(text: &Text<'_>, bracketed: Span) -> Option<Self> {
         const TAG_EQUALS: u32 = u32::from_le_bytes(*b"tag=");
@@ -64,8 +70,12 @@ impl Address {
         let stop = stops.trailing_zeros();
         let colon = (stops | window.marks(b':') & within).trailing_zeros();
         let has_user = stops & ats & stops.wrapping_neg() != 0;
+        // A password may hold anything, another `@` too.
+        if has_user && colon != stop {
+            return None;
+        }
         let (user_end, host) = match has_user {
-            true => (colon, stop + 1),
+            true => (stop, stop + 1),
             false => (0, 0),
         };
         // What the last bit stands for is left to the search, that no shift is too far.
@@ -101,15 +111,29 @@ impl Address {
         } else {
             return None;
         };
-        let has_password = user_end != 0 && colon != stop;
         let host_end = place(host_end);
         let uri = Uri {
             user: identity.to(place(user_end)),
             host: Span::new(place(host), host_end),
-            user_at_host: (!has_password).then(|| identity.to(host_end)),
+            user_at_host: Some(identity.to(host_end)),
             rest: identity.from(host_end),
         };
         Some(Self { uri, tag })
+    }
+
+    /// The URI of a header's value, as sent.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn uri(text: &Text<'_>, value: Span) -> Span {
+        let (named, open) = Self::bracket(text, value);
+        if open < named.end {
+            let uri = named.from(open + 1);
+            return uri.to(text.find(uri, [b'>']));
+        }
+        // Without brackets parameters belong to the header (section 20).
+        let uri = text.trimmed(named);
+        let rest = Uri::parse(text, uri).rest;
+        text.trimmed(uri.to(text.find(rest, [b';'])))
     }
 
     /// Reads what [`bracket`](Self::bracket) found.
@@ -172,7 +196,7 @@ impl Uri {
     fn with_host(text: &Text<'_>, identity: Span) -> Self {
         let colon = text.find(identity, [b'@', b'>', b':']);
         let at = match text.at(colon) {
-            b':' if colon < identity.end => text.find(identity.from(colon), [b'@', b'>']),
+            b':' if colon < identity.end => Self::password_end(text, identity, colon),
             _ => colon,
         };
         let (user, after) = match at < identity.end && text.at(at) == b'@' {
@@ -191,6 +215,20 @@ impl Uri {
             user_at_host: (!has_password).then(|| identity.to(host_end)),
             rest: after.from(host_end),
         }
+    }
+
+    /// Where the password ends that begins behind a colon: at an `@`, unless it is a port and no
+    /// password.
+    #[cold]
+    #[inline(never)]
+    fn password_end(text: &Text<'_>, identity: Span, colon: usize) -> usize {
+        let end = text.find(identity.from(colon), [b'>']);
+        let at = text.find(identity.from(colon).to(end), [b'@']);
+        let password = text.slice(Span::new(colon + 1, at));
+        if at == end || text.starts(identity, b'[') || is_port(password) {
+            return end;
+        }
+        identity.begin + last_mark(text.slice(identity.to(end)), at - identity.begin)
     }
 
     /// Takes all up to the parameters for the user.
@@ -243,11 +281,14 @@ impl Identity {
         match rest {
             // `host:5060` has no scheme, and `user:password@host` no known one.
             [b':', digit, ..] if digit.is_ascii_digit() => Self::WithHost(uri),
-            // Of the other schemes `pres:` and `im:` have a host, `urn:` has none.
+            // Of the other schemes `pres:` and `im:` have a host, `urn:` has none. One that is
+            // not known and has a host is a user with a password, rather than the password one.
             [b':', ..] => {
                 let at = text.find(identity, [b'@', b'>']);
+                let is_name = |known: &&[u8]| known.eq_ignore_ascii_case(scheme);
                 match at < identity.end && text.at(at) == b'@' {
-                    true => Self::WithHost(identity),
+                    true if HOST_SCHEMES.iter().any(is_name) => Self::WithHost(identity),
+                    true => Self::WithHost(uri),
                     false => Self::WithoutHost(uri),
                 }
             }

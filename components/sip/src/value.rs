@@ -94,6 +94,18 @@ fn quoted_value(text: &Text<'_>, bytes: Span) -> Span {
     }
 }
 
+/// Where the quoted string that begins at `open` is closed.
+pub(crate) fn closing_quote(bytes: &[u8], open: usize) -> Option<usize> {
+    let mut at = open + 1;
+    loop {
+        match bytes.get(at)? {
+            b'"' => return Some(at),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
 /// The place of the first `separator` outside quoted strings and `<>`.
 #[cold]
 #[inline(never)]

@@ -15,9 +15,15 @@ packet says none and the receive time stands in for it.
 Where the bytes leave a choice, these were made:
 
 - Text is UTF-8; each maximal invalid part becomes U+FFFD. Nothing else in it is changed:
-  NULs stay, escapes (`%40`, `\\"`) are not decoded, the case is as sent.
+  NULs stay, escapes (`%40`, `\\"`) are decoded in users only, the case is as sent.
 - A header's value is that of its first occurrence, folded lines joined by one space, and
-  comma-joined values left together, but for Via, of which the top value is taken.
+  comma-joined values left together. Headers that are lists have the values of all their
+  lines, joined by ", " (RFC 3261 section 7.3.1). The branch is that of the first Via.
+- A last header line without line end was cut short: it is left out.
+- A user is unescaped, and of a telephone number the parameters behind it are left out. Where
+  that changed it, from_uri and to_uri have the URI as sent. `***` stands for a password.
+- A datagram may end within its payload, if that is the last chunk: truncated is true then.
+- A correlation id that is the Call-ID itself ties nothing: a correlation header counts first.
 - SIP header values in data_extra are text even if they are digits (content_length,
   max_forwards, expires, cseq, response_code). `cseq` is the whole value, "1 INVITE".
 - Numbers of the envelope in data_extra are JSON numbers, as sent: version, proto_type, vlan,
@@ -80,6 +86,12 @@ _OTHER_LAYOUT = (
 CALL_METHODS = "INVITE ACK PRACK UPDATE BYE CANCEL INFO".split()
 KNOWN_METHODS = CALL_METHODS + "REGISTER OPTIONS SUBSCRIBE NOTIFY PUBLISH MESSAGE REFER".split()
 CORRELATION_HEADERS = ["x-cid", "x-call-id"]
+# RFC 3261 section 20, RFC 3325, RFC 3326, RFC 5806, draft-ietf-sip-privacy.
+LISTS = ["via", "contact", "reason", "p-asserted-identity", "diversion", "remote-party-id"]
+TELEPHONE_PARAMETERS = (
+    "phone-context ext isub isub-encoding postd enumdi npdi rn rn-context cic cic-context tgrp trunk-context "
+    "cpc oli verstat premium-rate"
+).split()
 CREDENTIALS_KEPT = ["username", "realm", "uri", "algorithm", "qop"]
 
 
@@ -179,17 +191,25 @@ def row(packet, time):
 
 def hep3(packet):
     total = int.from_bytes(packet[4:6], "big")
-    if total != len(packet):
+    missing = total - len(packet)
+    if missing < 0:
         fail(f"the header says {total} octets, there are {len(packet)}")
     chunks = {}  # of vendor 0; the last of doubled chunks wins
     rest = packet[6:]
     while rest:
         vendor, kind, length = struct.unpack(">HHH", rest[:6])
+        if missing and length == len(rest) + missing and (vendor, kind) == (0, 0x0F) and len(rest) > 6:
+            chunks[kind], rest = rest[6:], b""
+            break
         if not 6 <= length <= len(rest):
             fail(f"chunk {vendor}/{kind} has {length} octets with {len(rest)} left")
         if vendor == 0:
             chunks[kind] = rest[6:length]
         rest = rest[length:]
+        if missing and not rest:
+            fail(f"the header says {total} octets, there are {len(packet)}")
+    if missing and packet[6:] == b"":
+        fail(f"the header says {total} octets, there are {len(packet)}")
 
     def number(kind):
         return int.from_bytes(chunks[kind], "big") if chunks.get(kind) else None
@@ -241,6 +261,7 @@ def hep3(packet):
             "event_type": number(0x28),
             "group_id": words(0x29),
             "raw_node_id": None if node == raw_node else raw_node,
+            "truncated": True if missing else None,
         },
     }
 
@@ -320,8 +341,10 @@ def other_row(kind, envelope):
 
 
 def sip_row(payload, envelope):
-    head = re.split(r"\r?\n\r?\n", text(payload).lstrip("\r\n"), maxsplit=1)[0]
+    head, *body = re.split(r"\r?\n\r?\n", text(payload).lstrip("\r\n"), maxsplit=1)
     start, *lines = re.split(r"\r?\n", re.sub(r"[ \t]*\r?\n[ \t]+", " ", head))
+    if not body:
+        lines = lines[:-1]  # what stands behind the last line end, if only nothing
     request = re.fullmatch(r"(\S+) (\S+) SIP/2\.0", start)
     response = re.fullmatch(r"SIP/2\.0 (\d{3})(?: (.*))?", start)
     if not request and not response:
@@ -332,21 +355,25 @@ def sip_row(payload, envelope):
         name, colon, value = line.partition(":")
         name = name.strip().lower()
         compact = dict(i="call-id", f="from", t="to", m="contact", v="via", c="content-type", l="content-length")
-        if colon:
-            headers.setdefault(compact.get(name, name), value.strip())
+        name, value = compact.get(name, name), value.strip()
+        if colon and name in LISTS:
+            headers[name] = ", ".join(filter(None, [headers.get(name), value])) or None
+        elif colon:
+            headers.setdefault(name, value)
 
     method = request[1] if request else None
     request_uri = request[2] if request else None
     cseq_method = word(headers.get("cseq"), 1)
-    uri_user, _ = user_and_host(request_uri)
-    caller, from_host, from_tag = party(headers.get("from"))
-    to_user, to_host, to_tag = party(headers.get("to"))
+    uri_user = searched(user_and_host(request_uri)[0])
+    caller, from_host, from_tag, from_uri = party(headers.get("from"))
+    to_user, to_host, to_tag, to_uri = party(headers.get("to"))
     callee = uri_user or to_user
     aor = f"{to_user}@{to_host}" if to_user and to_host else to_user or to_host
-    via = quoted_split(headers.get("via"))
+    via = headers.get("via")
     correlation = envelope["correlation"]
     session = headers.get("call-id") or correlation
-    cids = [correlation] + [headers.get(name) for name in CORRELATION_HEADERS] + [headers.get("call-id")]
+    own = correlation is not None and correlation == headers.get("call-id")
+    cids = [None if own else correlation] + [headers.get(name) for name in CORRELATION_HEADERS] + [headers.get("call-id")]
 
     deciding = method or cseq_method
     if deciding in CALL_METHODS:
@@ -364,7 +391,7 @@ def sip_row(payload, envelope):
         "caller": caller,
         "callee": callee,
         "aor": aor,
-        "contact": headers.get("contact"),
+        "contact": discreet(headers.get("contact")),
         "expires": headers.get("expires"),
         "user_agent": headers.get("user-agent"),
         "method": method,
@@ -377,7 +404,7 @@ def sip_row(payload, envelope):
         "user_agent": headers.get("user-agent"),
         "server": headers.get("server"),
         "via": via,
-        "contact": headers.get("contact"),
+        "contact": discreet(headers.get("contact")),
         "authorization": masked(headers.get("authorization")),
         "content_type": headers.get("content-type"),
         "content_length": headers.get("content-length"),
@@ -386,14 +413,16 @@ def sip_row(payload, envelope):
         "max_forwards": headers.get("max-forwards"),
         "response_code": response[1] if response else None,
         "response_reason": (response[2] or None) if response else None,
-        "request_uri": request_uri,
+        "request_uri": discreet(request_uri),
+        "from_uri": from_uri,
+        "to_uri": to_uri,
         "from_tag": from_tag,
         "to_tag": to_tag,
-        "branch": parameter(via, "branch"),
+        "branch": parameter(quoted_split(via), "branch"),
         "x_call_id": headers.get("x-call-id"),
-        "p_asserted_identity": headers.get("p-asserted-identity"),
-        "remote_party_id": headers.get("remote-party-id"),
-        "diversion": headers.get("diversion"),
+        "p_asserted_identity": discreet(headers.get("p-asserted-identity")),
+        "remote_party_id": discreet(headers.get("remote-party-id")),
+        "diversion": discreet(headers.get("diversion")),
         "reason": headers.get("reason"),
         "session_id": headers.get("session-id"),
     }
@@ -404,12 +433,46 @@ def sip_row(payload, envelope):
 
 
 def party(value):
-    """(user, host, tag) of a From or To value: `"Alice" <sip:alice@host>;tag=1` or `sip:alice@host;tag=1`."""
+    """(user, host, tag, URI if the user in it is another) of a From or To value:
+    `"Alice" <sip:alice@host>;tag=1` or `sip:alice@host;tag=1`."""
     if value is None:
-        return None, None, None
+        return None, None, None, None
     named = re.match(r'(?:"(?:\\.|[^"\\])*"|[^<"])*<([^>]*)>(.*)', value, re.S)
-    uri, parameters = named.groups() if named else re.match(r"([^;]*)(.*)", value, re.S).groups()
-    return *user_and_host(uri.strip()), parameter(parameters, "tag")
+    bare = r"(sips?:[^@;]*(?:;[^@]*)?@[^;]*|[^;]*)(.*)"  # a semicolon before the @ is the user's
+    uri, parameters = (named or re.match(bare, value, re.S | re.I)).groups()
+    user, host = user_and_host(uri.strip())
+    same = searched(user) == user
+    return searched(user), host, parameter(parameters, "tag"), None if same else discreet(uri.strip())
+
+
+def searched(user):
+    """A user as people search for it: unescaped, and a telephone number without parameters."""
+    if not user:
+        return user
+    number, semicolon, parameters = user.partition(";")
+    named = re.split("[;=]", parameters)[0].lower() in TELEPHONE_PARAMETERS
+    if semicolon and number and (named or re.fullmatch(r"\+?[-.()]*[\d*#][-.()\d*#]*", unescaped(number), re.A)):
+        return unescaped(number)
+    return unescaped(user)
+
+
+def unescaped(user):
+    """Escapes of control characters stay, and all do if the octets would be no UTF-8."""
+
+    def octet(found):
+        value = bytes.fromhex(found[1].decode())
+        return found[0] if value < b" " or value == b"\x7f" else value
+
+    octets = re.sub(rb"%([0-9A-Fa-f]{2})", octet, user.encode())
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        return user
+
+
+def discreet(value):
+    """A value of addresses with `***` for the passwords of its URIs."""
+    return value and re.sub(r"(sips?:[^:@<>\s]*:)(?!\d*[;?,>\s])[^@<>\s]+(?=@)", r"\1***", value, flags=re.I)
 
 
 def user_and_host(uri):

@@ -76,9 +76,43 @@ class Sip(unittest.TestCase):
         self.assertEqual(cells["callee"], "bob")
         self.assertEqual(extra["aor"], "+4930123")
         self.assertEqual(extra["branch"], "z9hG4bK1")
-        self.assertEqual(extra["via"], "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1")
+        self.assertEqual(
+            extra["via"], "SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK1, SIP/2.0/UDP 10.0.0.2;branch=z9hG4bK2"
+        )
         self.assertEqual(extra["user_agent"], "one")
         self.assertEqual(cells["payload"], INVITE.decode())
+
+    def test_joins_the_lines_of_a_list_and_takes_the_first_of_all_else(self):
+        _, cells = sip(
+            b"BYE sip:a SIP/2.0\r\nReason: X.int;reasoncode=0x30A\r\nVia: a;branch=1\r\nreason: SIP;cause=200\r\n"
+            b"Reason:\r\nVia: b;branch=2\r\nReason:\r\n Q.850;cause=16\r\nExpires: 1\r\nExpires: 2\r\n\r\n"
+        )
+        extra = cells["data_extra"]
+        self.assertEqual(extra["reason"], "X.int;reasoncode=0x30A, SIP;cause=200, Q.850;cause=16")
+        self.assertEqual((extra["via"], extra["branch"], extra["expires"]), ("a;branch=1, b;branch=2", "1", "1"))
+
+    def test_leaves_out_a_line_that_was_cut_short(self):
+        whole = b"BYE sip:a SIP/2.0\r\nCall-ID: 1\r\nUser-Agent: one\r\n two\r\n"
+        for cut, agent in [(whole, "one two"), (whole[:-2], None), (whole[:-4], None)]:
+            _, cells = sip(cut)
+            self.assertEqual((cells["session_id"], cells["user_agent"]), ("1", agent), cut)
+
+    def test_takes_users_as_they_are_searched_for(self):
+        for sent, plain in {
+            "+15550101234;npdi;rn=+15559": "+15550101234",
+            "*21%23": "*21#",
+            "*21%23;phone-context=h": "*21#",
+            "cafe;Phone-Context=h": "cafe",
+            "alice;day=tuesday": "alice;day=tuesday",
+            "a%00%4": "a%00%4",
+            "Andr%C3%A9": "Andr\u00e9",
+            "Andr%E9": "Andr%E9",
+        }.items():
+            _, cells = sip(f"INVITE sip:{sent}:pw@h SIP/2.0\r\nFrom: <sip:{sent}:pw@h>\r\n\r\n".encode())
+            extra = cells["data_extra"]
+            self.assertEqual((cells["caller"], cells["callee"]), (plain, plain))
+            self.assertEqual(extra["request_uri"], f"sip:{sent}:***@h")
+            self.assertEqual(extra.get("from_uri"), None if sent == plain else f"sip:{sent}:***@h")
 
     def test_reads_the_same_with_bare_line_feeds(self):
         crlf, lf = sip(INVITE)[1], sip(INVITE.replace(b"\r\n", b"\n"))[1]
@@ -105,8 +139,9 @@ class Sip(unittest.TestCase):
     def test_prefers_the_correlation_id_of_hep(self):
         _, cells = sip(INVITE, (0x11, b"hep-cid"))
         self.assertEqual((cells["cid"], cells["session_id"]), ("hep-cid", "call-1"))
-        _, cells = sip(INVITE, (0x11, b""))
-        self.assertEqual(cells["cid"], "leg-2")
+        for unhelpful in (b"", b"call-1"):
+            _, cells = sip(INVITE, (0x11, unhelpful))
+            self.assertEqual(cells["cid"], "leg-2")
         _, cells = sip(b"OPTIONS sip:a SIP/2.0\r\n\r\n", (0x11, b"hep-cid"))
         self.assertEqual((cells["cid"], cells["session_id"]), ("hep-cid", "hep-cid"))
 
@@ -196,6 +231,19 @@ class Envelope(unittest.TestCase):
     def test_a_zero_time_is_no_time(self):
         _, cells = read.row(hep3((0x0B, b"\x05"), (0x09, bytes(4))), None)
         self.assertIsNone(cells["timestamp"])
+
+    def test_reads_what_arrived_of_a_payload_that_is_the_last_chunk(self):
+        for behind in ([], [(0x11, b"cid")]):
+            packet = hep3((0x0B, b"\x05"), (0x0F, b"payload"), *behind)
+            for missing in range(1, len(packet) - 6):
+                cut = packet[:-missing]
+                if missing < 7 and not behind:
+                    _, cells = read.row(cut, None)
+                    self.assertEqual((cells["payload"], cells["data_extra"]["truncated"]), ("payload"[:-missing], True))
+                else:
+                    with self.assertRaises((read.NotRead, struct.error)):
+                        read.row(cut, None)
+        self.assertNotIn("truncated", read.row(packet, None)[1]["data_extra"])
 
     def test_refuses_lengths_that_do_not_fit(self):
         for packet in (hep3()[:5], b"HEP3\0\x09abc", b"HEP3\0\x0c" + struct.pack(">HHH", 0, 1, 5), b"\x03abc", b""):

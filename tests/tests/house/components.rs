@@ -6,7 +6,7 @@ use heplake_host::{
     Checked, Engine, Items, Limits, Parse, ParserComponent, ParserSource, RouterComponent,
     RouterSource,
 };
-use heplake_sdk::{Cell, Description, Kind, Parser};
+use heplake_sdk::{Cell, Description, Parser};
 use heplake_sip::Sip;
 use heplake_sip_router::SipRouter;
 use heplake_tests::{
@@ -222,7 +222,7 @@ fn said(
             let cell = checked.cell(row, field);
             match of.kind {
                 _ if cell.is_null() => Value::Null,
-                Kind::Number | Kind::Real | Kind::Time => Value::Number(cell.0),
+                kind if !kind.is_span() => Value::Number(cell.0),
                 _ if cell.0 as u32 & Cell::SCRATCH != 0 => {
                     Value::Made(cell.resolve(&[], checked.scratch()).unwrap().to_vec())
                 }

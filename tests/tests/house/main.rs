@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod captures;
+mod columns;
 mod components;
 mod golden;
 mod plain_duckdb;
 mod poison;
 mod rollback;
+mod rows;
 mod site;
 mod swaps;
+mod written;

@@ -154,7 +154,7 @@ fn nothing_is_invented_of_a_message_that_was_cut_short() {
             _ => lines_end,
         };
         let row = rows(cut.as_bytes()).remove(0);
-        let of_whole_lines = rows(whole[..lines_end].as_bytes()).remove(0);
+        let of_whole_lines = rows(&whole.as_bytes()[..lines_end]).remove(0);
         assert_eq!(row[1..], of_whole_lines[1..], "{cut}");
         check_row(&row, &[("message", cut)]);
         for (name, value) in &row[1..] {

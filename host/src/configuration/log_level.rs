@@ -25,6 +25,7 @@ pub(super) fn log_level(value: &Value) -> Result<Targets, Expected> {
     let mut has_default = false;
     for directive in text.split(',').map(str::trim) {
         match directive.split_once('=') {
+            None if directive.is_empty() => return Err(expected("")),
             None if has_default => return Err(expected("; one level for all is enough")),
             None => {
                 filter = filter.with_default(level(directive)?);

@@ -131,6 +131,13 @@ fn a_component_that_is_cut_off_goes_back_though_another_was_activated_since() {
     assert_eq!(control.list().0["sip"].failed, Some(bad));
     assert_eq!(active(&control, "graphite"), Some(graphite));
     site.rows_by_table(10);
+    // Health says so until somebody activates another.
+    wait_until("health says so", || {
+        control.cut_off_now().as_deref() == Some("the version before serves as sip")
+    });
+    let good = stage(&control, relabelled(bytes("sip"), "good")).digest;
+    activate(&control, &[&good], false).unwrap();
+    assert_eq!(control.cut_off_now(), None);
 }
 
 #[test]

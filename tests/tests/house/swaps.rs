@@ -272,6 +272,9 @@ fn a_component_that_faults_too_often_with_none_before_it_is_cut_off_until_somebo
     send(&site, &vec![metric("\n"); 64]);
     wait_until("it is cut off", || control.is_tripped(&bad));
     wait_until("that is told", || events(&control, "breaker_tripped") == 1);
+    let health = control.cut_off_now().unwrap_or_default();
+    assert!(health.starts_with("graphite@"), "{health}");
+    assert!(health.ends_with(" is not called any more"), "{health}");
 
     // What it was for is stored raw.
     let good = vec![metric("web.load 0.5 1767225600\n"); 64];

@@ -43,7 +43,7 @@ pub const CONFIG_VARIABLE: &str = "HEPLAKE_CONFIG";
 /// Largest file that is read, in bytes: a thousand times a document that sets everything.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// What is expected of a path in a variable.
+/// The sentence for a relative path in a variable.
 const FROM_THE_ROOT: &str =
     "a path from the root: there is no file that a relative one could start at";
 

@@ -33,7 +33,7 @@ pub enum Severity {
     Failing,
 }
 
-/// What `/health` says in one word.
+/// The answer of `/health` in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
@@ -76,13 +76,13 @@ macro_rules! codes {
                 match self { $(Self::$code => Half::$of,)* }
             }
 
-            /// What is wrong when it is reported.
+            /// A sentence that says what is wrong when it is reported.
             #[must_use]
             pub fn means(self) -> &'static str {
                 match self { $(Self::$code => $means,)* }
             }
 
-            /// What to do about it.
+            /// A sentence that says what to do about it.
             #[must_use]
             pub fn to_do(self) -> &'static str {
                 match self { $(Self::$code => $to_do,)* }
@@ -183,11 +183,11 @@ impl Half {
 /// Why a service is not well, as `/health` says it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reason {
-    /// What is wrong, for programs.
+    /// The code that programs compare.
     pub code: Code,
     /// How much it matters.
     pub severity: Severity,
-    /// What is wrong, for people: one line without paths of this machine.
+    /// The reason for people: one line without paths of this machine.
     pub text: String,
     /// Since when, UTC.
     pub since: String,
@@ -202,7 +202,7 @@ pub struct Report {
     pub reasons: Vec<Reason>,
 }
 
-/// What is wrong with a service at present. Whoever finds something out reports it here.
+/// The list of what is wrong with a service at present. Every part of the service reports here.
 #[derive(Default)]
 pub struct Health {
     board: Mutex<Board>,

@@ -54,7 +54,7 @@ impl LakeSettings {
     }
 }
 
-/// What is in a directory; nothing if it cannot be read.
+/// The entries of a directory; none if it cannot be read.
 fn below(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).collect()

@@ -107,7 +107,7 @@ impl From<duckdb::Error> for DatabaseError {
     }
 }
 
-/// What to do about an extension that was not found there.
+/// Advice about an extension that was not found there.
 fn advice(directory: &Option<PathBuf>) -> String {
     match directory {
         Some(directory) => format!(

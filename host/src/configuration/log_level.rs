@@ -1,4 +1,4 @@
-//! What is logged: a level, or levels by target.
+//! The filter of the log: a level, or levels by target.
 
 use super::{nearest, setting::Expected};
 use serde_json::Value;

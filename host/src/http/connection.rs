@@ -182,7 +182,7 @@ impl Places {
     }
 }
 
-/// What a connection is doing: shared by the connection, its requests, and the listener.
+/// The state of a connection: shared by the connection, its requests, and the listener.
 #[derive(Clone)]
 pub(super) struct Activity(Arc<Mutex<Doing>>);
 

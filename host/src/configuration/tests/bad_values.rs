@@ -16,6 +16,7 @@ const A_SHARE: &str = "a number from 0 (none) to 1 (all)";
 const A_NAME: &str = "1 to 64 letters, digits, `_` or `-`, starting with a letter or digit";
 const A_LAKE: &str = "1 to 63 of a-z, 0-9 and _, starting with a letter";
 const NO_KEYWORD: &str = "a name that means nothing else in SQL, such as homer_lake";
+const RIGHTS: &str = "\"0600\" (the owner alone), \"0640\" (its group reads too) or \"0644\" (all users of the host read too)";
 const A_LEVEL: &str =
     "error, warn, info, debug, trace, off, or a list such as \"info,heplake_host=debug\"";
 const KEYS: &str =
@@ -129,6 +130,20 @@ macro_rules! counts {
 
 const BAD: &[Bad] = &[
     ("data_dir", PATHS),
+    (
+        "data_permissions",
+        &[
+            ("''", RIGHTS),
+            ("'0666'", RIGHTS),
+            ("'0400'", RIGHTS),
+            ("'rw-r-----'", RIGHTS),
+            ("640", RIGHTS),
+        ],
+    ),
+    (
+        "drain_timeout",
+        durations!("100ms" to "1day"; "0", "'0s'", "'99ms'", "'2d'"),
+    ),
     (
         "edge.name",
         &[

@@ -25,8 +25,8 @@ pub async fn run_edge(
     let http = http_address(configuration)?;
     let control = ControlSettings::resolve(configuration)?;
     let drain_timeout = configuration.get(&settings::DRAIN_TIMEOUT)?;
-    configuration.get(&settings::DATA_PERMISSIONS)?.apply();
     let metrics = start_telemetry(configuration, Half::Edge)?;
+    apply_permissions(configuration)?;
     let mut signals = catch_signals()?;
 
     let listener = http::bind(http, "http").await?;
@@ -63,6 +63,17 @@ pub fn start_telemetry(configuration: &Configuration, half: Half) -> Result<Metr
     telemetry::start_log(configuration)
         .and_then(|()| Metrics::install(half))
         .map_err(|error| Failure::of("telemetry cannot start", &error))
+}
+
+/// Has all files of the lake get the rights that the configuration says.
+///
+/// # Errors
+/// The settings cannot be read.
+pub fn apply_permissions(configuration: &Configuration) -> Result<(), Failure> {
+    let permissions = configuration.get(&settings::DATA_PERMISSIONS)?;
+    permissions.apply();
+    permissions.check(&configuration.absolute_path(&settings::DATA_DIR)?);
+    Ok(())
 }
 
 /// Catches the signals that end a service, before it has anything to lose.

@@ -7,7 +7,9 @@ use heplake_host::{
     health::{Code, Half, Health},
     http::{self, HostGuard},
     process::{EdgeArguments, Failure},
-    service::{catch_signals, drain_edge, start_edge, start_telemetry, until_stopped},
+    service::{
+        apply_permissions, catch_signals, drain_edge, start_edge, start_telemetry, until_stopped,
+    },
 };
 use heplake_lake::{
     DatabaseError, Lake, LakeSettings, OpenError,
@@ -39,8 +41,8 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
         Halves::Lake => Half::Lake,
     };
     let drain_timeout = configuration.get(&settings::DRAIN_TIMEOUT)?;
-    configuration.get(&settings::DATA_PERMISSIONS)?.apply();
     let metrics = start_telemetry(configuration, half)?;
+    apply_permissions(configuration)?;
     let mut signals = catch_signals()?;
 
     let listener = http::bind(http, "http").await?;

@@ -154,7 +154,7 @@ mod tests {
     fn messages_have_no_path_no_stack_trace_and_no_sql_of_ours() {
         for (full, written, expected) in [
             (
-                "INTERNAL Error: x\n\nStack Trace:\n\n/opt/libduckdb.so(duckdb::E+0x5b) [0x7f]",
+                "INTERNAL Error: x\n\nStack Trace:\n\n/opt/libduckdb.so(_ZN6duckdb+0x5b) [0x7f]",
                 "SELECT 1",
                 "INTERNAL Error: x",
             ),

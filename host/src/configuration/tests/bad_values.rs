@@ -446,7 +446,7 @@ fn settings_that_contradict_each_other_are_refused() {
             "components.watch_activates is true, and no directory is watched: set components.watch_directory, or components.watch_activates to false",
         ),
         (
-            "components.watch_directory = '/var/lib/heplake/components'\n",
+            "components.watch_directory = '/var/lib/heplake/components/sbc-1-example-org'\n",
             "components.watch_directory is the store, components.store_directory: watch a directory of its own",
         ),
     ] {

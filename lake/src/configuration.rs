@@ -7,6 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// The extension that is part of the prebuilt library.
+const IN_DUCKDB: &str = "icu";
+
 impl LakeSettings {
     /// Resolves them.
     ///
@@ -44,7 +47,8 @@ impl LakeSettings {
                 .flat_map(|version| below(version))
                 .any(|platform| platform.join(&file).is_file())
         };
-        match EXTENSIONS.iter().find(|extension| !has(extension)) {
+        let is_missing = |extension: &&&str| **extension != IN_DUCKDB && !has(extension);
+        match EXTENSIONS.iter().find(is_missing) {
             None => Ok(()),
             Some(missing) => Err(format!(
                 "duckdb.extension_directory: {} has no <version>/<platform>/{missing}.duckdb_extension: let it be .setup/duckdb/extensions, or a copy of it",

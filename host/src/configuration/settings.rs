@@ -117,8 +117,8 @@ STORE_KEEP_ALIVES: bool = flag, "ingest.store_keep_alives", "false",
 SANDBOX_DEADLINE: Duration = duration::<10, 60>, "sandbox.deadline", "1s",
 "How long a component may take for one batch of up to 512 packets before it is stopped: a thousand times what it needs. Packets that run out of it together are tried again in fewer, each with its share, and 30 ms for one alone.";
 
-SANDBOX_MEMORY: u64 = byte_count::<MIB, { 4096 * MIB }>, "sandbox.memory_limit", "64MiB",
-"Memory that one instance of a component may grow to. A batch needs a few MiB.";
+SANDBOX_MEMORY: u64 = byte_count::<{ 8 * MIB }, { 4096 * MIB }>, "sandbox.memory_limit", "64MiB",
+"Memory that one instance of a component may grow to. A batch needs a few MiB, and with less than 8 MiB the shipped components do not start or fail on large batches.";
 
 CONTROL_ENABLE: bool = flag, "control.enable", "true",
 "Whether components can be listed, staged and activated over HTTP, on a listener of its own: `heplake component` asks there.";

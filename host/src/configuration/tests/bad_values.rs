@@ -232,7 +232,7 @@ const BAD: &[Bad] = &[
     ),
     (
         "sandbox.memory_limit",
-        sizes!("1048576" to "4294967296"; "1048575", "'5GiB'"),
+        sizes!("8388608" to "4294967296"; "8388607", "'5GiB'"),
     ),
     ("control.enable", FLAGS),
     ("control.host", HOSTS),

@@ -137,16 +137,16 @@ CannotRegister = "cannot_register", Failing, Lake,
 "The text says why: most often the disk of `ducklake.catalog_path` is full, or another program holds the catalog.";
 
 CommitsRefused = "commits_refused", Degraded, Lake,
-"Commits failed their checks and are not registered: their rows cannot be queried. They are looked at again later.",
-"The log says which, and why (`commit refused`). Put right what is wrong in the store.";
+"Commits cannot be read, and nothing of them is registered: their rows cannot be queried. They are looked at again later.",
+"`heplake repair list` says which, and why. [repair.md](repair.md#refused) says what to do.";
 
 RowsSetAside = "rows_set_aside", Degraded, Lake,
 "Rows of commits do not fit their tables and are set aside until somebody decides what becomes of them.",
-"The text names the tables.";
+"Decide by `heplake repair`, as [repair.md](repair.md#set-aside) has it.";
 
 FilesChanged = "files_changed", Degraded, Lake,
 "A data file of the lake is missing, or is not the one that was registered. Queries that need it fail.",
-"The text names the files. Restore them from a backup, or repair the lake without them.";
+"The text names the files. Put them back, or take them up anew or out of the lake, as [repair.md](repair.md#changed-files) has it.";
 
 CommitsMissing = "commits_missing", Notice, Lake,
 "Commits of an edge are missing between others that are there: the rows in them are lost unless they appear.",

@@ -4,26 +4,31 @@
 //! order that way. Files are registered by writing the metadata rows themselves
 //! ([`registration`]), 0.1 ms a file. Source: the DuckLake specification 1.0.
 
+mod data_path;
+mod ledger;
 mod registration;
+mod snapshot_time;
 
-pub(crate) use registration::{NewCommit, NewFile};
+pub use data_path::DataPathError;
+pub(crate) use ledger::{
+    AsideState, ChangedRow, RefusedRow, SetAsideFilter, SetAsideGroupRow, SetAsideRow,
+};
+pub(crate) use registration::{NewCommit, NewFile, RegisteredFile};
 
 use crate::{
     database::{DatabaseError, Session, metadata_schema},
     lake::OpenError,
-    sequences::Sequences,
     settings::LakeSettings,
 };
 use heplake_format::{
-    COLUMNS_MAX, Column, ColumnType, DATA_DIRECTORY, EdgeName, Sequence, TABLES_MAX, Table,
-    TableName,
+    COLUMNS_MAX, Column, ColumnType, DATA_DIRECTORY, TABLES_MAX, Table, TableName,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Version of the DuckLake specification that is written here. A newer one has columns
 /// that would be left empty.
-const DUCKLAKE_VERSION: &str = "1.0";
+pub(crate) const DUCKLAKE_VERSION: &str = "1.0";
 /// Name of the partition column.
 const PARTITION_COLUMN: &str = "date";
 /// Name of the column that files are sorted by when they are merged.
@@ -66,7 +71,7 @@ pub enum TableConflict {
     Foreign(TableName),
     /// A column is there with another type.
     #[error(
-        "`{table}` has the column `{column}` of type {there} in the lake, and the commit brings {brought}: give the new one another name"
+        "`{table}` has the column `{column}` of type {there} in the lake, and the commit brings {brought}"
     )]
     Type {
         /// The table.
@@ -77,6 +82,22 @@ pub enum TableConflict {
         there: &'static str,
         /// As the commit has it.
         brought: &'static str,
+    },
+    /// A column is described twice.
+    #[error("`{table}` is described with the column `{column}` twice")]
+    Doubled {
+        /// The table.
+        table: TableName,
+        /// The column.
+        column: TableName,
+    },
+    /// DuckDB does not take it.
+    #[error("the lake does not take `{table}`: {message}")]
+    Lake {
+        /// The table.
+        table: TableName,
+        /// As DuckDB says.
+        message: String,
     },
     /// Too many tables.
     #[error("`{0}` would be one table more than the {TABLES_MAX} that edges may make")]
@@ -96,6 +117,8 @@ impl Catalog {
     /// Opens the catalog, making it and its tables as needed.
     pub(crate) fn open(settings: &LakeSettings) -> Result<Self, OpenError> {
         let session = Session::writer(settings)?;
+        data_path::take_over(&session, settings)?;
+        session.attach_lake(settings)?;
         let metadata = metadata_schema(&settings.lake_name);
         #[derive(Deserialize)]
         struct Version {
@@ -106,17 +129,10 @@ impl Catalog {
         let versions = session.rows::<Version>(&select, &[])?;
         let version = versions.into_iter().next().map(|row| row.value);
         if version.as_deref() != Some(DUCKLAKE_VERSION) {
-            return Err(OpenError::Version {
-                found: version.unwrap_or_else(|| "none".into()),
-                known: DUCKLAKE_VERSION,
-            });
+            return Err(OpenError::unknown_version(version));
         }
-        session.execute(&format!(
-            "CREATE TABLE IF NOT EXISTS {metadata}.heplake_commit (
-                edge VARCHAR NOT NULL, sequence BIGINT NOT NULL, snapshot_id BIGINT NOT NULL,
-                registered_us BIGINT NOT NULL, files BIGINT NOT NULL, rows BIGINT NOT NULL,
-                PRIMARY KEY (edge, sequence))"
-        ))?;
+        snapshot_time::mend(&session, &metadata)?;
+        ledger::create(&session, &metadata)?;
         let mut catalog = Self {
             session,
             lake_name: settings.lake_name.clone(),
@@ -126,54 +142,69 @@ impl Catalog {
         };
         catalog.refresh()?;
         let tables = Table::of_a_new_lake();
-        catalog.evolve(&tables)??;
-        Ok(catalog)
-    }
-
-    /// The registered commits, by edge.
-    pub(crate) fn sequences(&self) -> Result<BTreeMap<EdgeName, Sequences>, DatabaseError> {
-        #[derive(Deserialize)]
-        struct Row {
-            edge: EdgeName,
-            last: Sequence,
-            /// First and last of each hole.
-            holes: Vec<(Sequence, Sequence)>,
+        let tables: Vec<_> = tables.iter().collect();
+        match catalog.evolve(&tables)?.into_values().next() {
+            Some(conflict) => Err(conflict.into()),
+            None => Ok(catalog),
         }
-        let rows = self.session.rows::<Row>(
-            &format!(
-                "SELECT edge, max(sequence) AS last,
-                    coalesce(list([previous + 1, sequence - 1])
-                        FILTER (previous + 1 < sequence), []) AS holes
-                 FROM (SELECT edge, sequence, lag(sequence, 1, 0)
-                        OVER (PARTITION BY edge ORDER BY sequence) AS previous
-                    FROM {}.heplake_commit)
-                 GROUP BY edge",
-                self.metadata
-            ),
-            &[],
-        )?;
-        let sequences = |row: Row| {
-            let holes = row.holes.into_iter().collect();
-            (row.edge, Sequences::up_to(row.last, holes))
-        };
-        Ok(rows.into_iter().map(sequences).collect())
     }
 
-    /// Makes the lake hold what these tables need: the tables, and their columns. All of
-    /// them or none: a conflict leaves the lake as it was.
+    /// Makes the lake hold what each of these tables needs: the table, and its columns.
+    /// Returns why, for each table that does not fit. Such a table is left as it was, and
+    /// does not hinder the others.
     pub(crate) fn evolve(
         &mut self,
-        tables: &[Table],
-    ) -> Result<Result<(), TableConflict>, DatabaseError> {
-        let changes = match self.changes(tables) {
-            Ok(changes) => changes,
-            Err(conflict) => return Ok(Err(conflict)),
-        };
-        if changes.is_empty() {
-            return Ok(Ok(()));
+        tables: &[&Table],
+    ) -> Result<BTreeMap<TableName, TableConflict>, DatabaseError> {
+        let mut conflicts = BTreeMap::new();
+        let mut statements = Vec::new();
+        let mut created = 0;
+        for table in tables {
+            match self.changes(table, created) {
+                Ok(changes) if changes.is_empty() => {}
+                Ok(changes) => {
+                    let creates = |change: &&Change<'_>| matches!(change, Change::Create(_));
+                    created += changes.iter().filter(creates).count();
+                    let changes = changes.iter().map(|change| self.statement(change));
+                    statements.push((&table.name, changes.collect::<String>()));
+                }
+                Err(conflict) => {
+                    conflicts.insert(table.name.clone(), conflict);
+                }
+            }
         }
+        if statements.is_empty() {
+            return Ok(conflicts);
+        }
+        let all: String = statements.iter().map(|(_, sql)| sql.as_str()).collect();
+        match self.execute_at_once(&all) {
+            Err(DatabaseError::Statement(_)) => {
+                // One of them is at fault: the others must not suffer.
+                for (table, sql) in statements {
+                    match self.execute_at_once(&sql) {
+                        Err(DatabaseError::Statement(message)) => {
+                            let table = table.clone();
+                            conflicts.insert(table.clone(), TableConflict::Lake { table, message });
+                        }
+                        done => done?,
+                    }
+                }
+            }
+            done => done?,
+        }
+        self.refresh()?;
+        Ok(conflicts)
+    }
+
+    fn execute_at_once(&self, statements: &str) -> Result<(), DatabaseError> {
+        self.session
+            .transaction(|| self.session.execute(statements))
+    }
+
+    /// The SQL that makes a change.
+    fn statement(&self, change: &Change<'_>) -> String {
         let lake = &self.lake_name;
-        let statements = changes.iter().map(|change| match change {
+        match change {
             // Sorted by time, as dashboards read; it takes effect when files are merged.
             Change::Create(table) => {
                 let columns = table
@@ -196,65 +227,88 @@ impl Catalog {
                 column.name,
                 column.column_type.sql()
             ),
-        });
-        let statements = statements.collect::<String>();
-        self.session
-            .transaction(|| self.session.execute(&statements))?;
-        self.refresh()?;
-        Ok(Ok(()))
+        }
     }
 
-    fn changes<'a>(&self, tables: &'a [Table]) -> Result<Vec<Change<'a>>, TableConflict> {
-        let mut changes = Vec::new();
-        let mut created = BTreeSet::new();
-        for table in tables {
-            let name = &table.name;
-            let mut dates = table
-                .columns
-                .iter()
-                .filter(|c| c.column_type == ColumnType::Date);
-            match (dates.next(), dates.next()) {
-                (Some(date), None) if date.name.as_str() == PARTITION_COLUMN => {}
-                _ => return Err(TableConflict::Partition(name.clone())),
-            }
-            let Some(there) = self.tables.get(name) else {
-                if table.columns.len() > COLUMNS_MAX {
-                    return Err(TableConflict::Columns(name.clone()));
-                }
-                if created.insert(name) {
-                    changes.push(Change::Create(table));
-                }
-                if self.tables.len() + created.len() > TABLES_MAX {
-                    return Err(TableConflict::Tables(name.clone()));
-                }
-                continue;
-            };
-            if there.partition_id.is_none() {
-                return Err(TableConflict::Foreign(name.clone()));
-            }
-            let mut added = 0;
-            for column in &table.columns {
-                match there.columns.get(&column.name) {
-                    None => {
-                        added += 1;
-                        changes.push(Change::Add(name, column));
-                    }
-                    Some(known) if known.column_type == Some(column.column_type) => {}
-                    Some(known) => {
-                        return Err(TableConflict::Type {
-                            table: name.clone(),
-                            column: column.name.clone(),
-                            there: known.column_type.map_or("another type", ColumnType::sql),
-                            brought: column.column_type.sql(),
-                        });
-                    }
-                }
-            }
-            if there.columns.len() + added > COLUMNS_MAX {
+    /// What has to change for a table, when `created` tables will be made before it.
+    fn changes<'a>(
+        &self,
+        table: &'a Table,
+        created: usize,
+    ) -> Result<Vec<Change<'a>>, TableConflict> {
+        let name = &table.name;
+        let is_date = |column: &&Column| column.column_type == ColumnType::Date;
+        let mut dates = table.columns.iter().filter(is_date);
+        match (dates.next(), dates.next()) {
+            (Some(date), None) if date.name.as_str() == PARTITION_COLUMN => {}
+            _ => return Err(TableConflict::Partition(name.clone())),
+        }
+        let mut names = BTreeSet::new();
+        if let Some(doubled) = table.columns.iter().find(|c| !names.insert(&c.name)) {
+            return Err(TableConflict::Doubled {
+                table: name.clone(),
+                column: doubled.name.clone(),
+            });
+        }
+        let Some(there) = self.tables.get(name) else {
+            if table.columns.len() > COLUMNS_MAX {
                 return Err(TableConflict::Columns(name.clone()));
             }
+            if self.tables.len() + created >= TABLES_MAX {
+                return Err(TableConflict::Tables(name.clone()));
+            }
+            return Ok(vec![Change::Create(table)]);
+        };
+        if there.partition_id.is_none() {
+            return Err(TableConflict::Foreign(name.clone()));
+        }
+        let mut changes = Vec::new();
+        for column in &table.columns {
+            match there.columns.get(&column.name) {
+                None => changes.push(Change::Add(name, column)),
+                Some(known) if known.column_type == Some(column.column_type) => {}
+                Some(known) => {
+                    return Err(TableConflict::Type {
+                        table: name.clone(),
+                        column: column.name.clone(),
+                        there: known.column_type.map_or("another type", ColumnType::sql),
+                        brought: column.column_type.sql(),
+                    });
+                }
+            }
+        }
+        if there.columns.len() + changes.len() > COLUMNS_MAX {
+            return Err(TableConflict::Columns(name.clone()));
         }
         Ok(changes)
+    }
+
+    /// Runs a statement of the one who writes.
+    pub(crate) fn execute(&self, sql: &str) -> Result<(), DatabaseError> {
+        self.session.execute(sql)
+    }
+
+    /// The rows of a SELECT of the one who writes.
+    pub(crate) fn rows_of<T: DeserializeOwned>(
+        &self,
+        select: &str,
+    ) -> Result<Vec<T>, DatabaseError> {
+        self.session.rows(select, &[])
+    }
+
+    /// A table as the lake has it, with the columns of types that the layout stores.
+    pub(crate) fn table_of_lake(&self, name: &TableName) -> Option<Table> {
+        let there = self.tables.get(name)?;
+        let columns = there.columns.iter().filter_map(|(name, column)| {
+            Some(Column {
+                name: name.clone(),
+                column_type: column.column_type?,
+            })
+        });
+        Some(Table {
+            name: name.clone(),
+            columns: columns.collect(),
+        })
     }
 
     /// Reads the tables anew if anyone changed them.

@@ -2,6 +2,7 @@
 
 pub(crate) mod component;
 pub(crate) mod config;
+pub(crate) mod repair;
 pub(crate) mod replay;
 pub(crate) mod serve;
 pub(crate) mod sql;

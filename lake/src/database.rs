@@ -134,18 +134,21 @@ impl Interrupt {
 }
 
 impl Session {
-    /// The session that writes the catalog. Makes the catalog if it is absent.
+    /// The session that writes the catalog, which is not attached yet.
     pub(crate) fn writer(settings: &LakeSettings) -> Result<Self, DatabaseError> {
-        let session = Self::open(settings, WRITER_MEMORY_BYTES, 1)?;
+        Self::open(settings, WRITER_MEMORY_BYTES, 1)
+    }
+
+    /// Attaches the lake to the session that writes. Makes the catalog if it is absent.
+    pub(crate) fn attach_lake(&self, settings: &LakeSettings) -> Result<(), DatabaseError> {
         // Inlined rows would live in the catalog, where no other engine finds them. The
         // default journal blocks readers and writers for seconds.
-        session.execute(&format!(
+        self.execute(&format!(
             "ATTACH {} AS {} (DATA_PATH {}, DATA_INLINING_ROW_LIMIT 0, META_JOURNAL_MODE 'WAL')",
             catalog_url(settings),
             settings.lake_name,
             literal(&data_url(&settings.data_path)),
-        ))?;
-        Ok(session)
+        ))
     }
 
     /// The first of the sessions that answer queries, in an instance of its own. The
@@ -208,6 +211,9 @@ impl Session {
                 reason: error.to_string().lines().next().unwrap_or_default().into(),
             })?;
         }
+        // DuckLake writes times of snapshots as text, in the zone of connections of its own,
+        // and SQLite compares them as text. They take the zone from the global setting only.
+        session.execute("SET GLOBAL TimeZone = 'UTC'")?;
         Ok(session)
     }
 
@@ -346,7 +352,7 @@ fn catalog_url(settings: &LakeSettings) -> String {
 }
 
 /// A directory as DuckLake stores it: with a slash at the end.
-fn data_url(directory: &Path) -> String {
+pub(crate) fn data_url(directory: &Path) -> String {
     format!("{}/", directory.display())
 }
 

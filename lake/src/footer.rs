@@ -67,6 +67,16 @@ pub enum FooterError {
     Rows(i64),
 }
 
+impl FooterError {
+    /// Whether the file may be sound, and belongs to a table with other columns.
+    pub(crate) fn is_of_the_table(&self) -> bool {
+        matches!(
+            self,
+            Self::Column(_) | Self::PartitionColumn(_) | Self::Type { .. }
+        )
+    }
+}
+
 /// What the catalog has to know of a file.
 #[derive(Debug)]
 pub(crate) struct Footer {

@@ -11,6 +11,7 @@ mod format;
 mod guard;
 mod parameters;
 mod render;
+mod repair;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -25,6 +26,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+pub use repair::RepairGuard;
+
 use body::About;
 use error::{ApiError, no_such_call};
 use format::Format;
@@ -54,7 +57,7 @@ const LADDER_COLUMNS: usize = 120;
 
 /// The routes, as an error lists them.
 const ROUTES: &str = "GET /health, GET /metrics, GET /api/v1/tables, POST /api/v1/sql, \
-     GET /api/v1/search, GET /api/v1/calls/{session_id}";
+     GET /api/v1/search, GET /api/v1/calls/{session_id}, GET and POST /api/v1/repair";
 
 /// What the routes need.
 #[derive(Clone)]
@@ -66,6 +69,7 @@ pub struct Api {
     metrics: Metrics,
     started: Instant,
     free: Arc<Semaphore>,
+    repairs: RepairGuard,
 }
 
 impl Api {
@@ -86,7 +90,14 @@ impl Api {
             metrics,
             started: Instant::now(),
             free: Arc::new(Semaphore::new(REQUESTS_AT_ONCE)),
+            repairs: RepairGuard::Nobody("this service takes no decisions"),
         }
+    }
+
+    /// Lets those decide whom the guard admits.
+    #[must_use]
+    pub fn with_repairs(self, repairs: RepairGuard) -> Self {
+        Self { repairs, ..self }
     }
 
     /// Does what blocks, if a place is free. When the client goes away the work goes on to
@@ -160,6 +171,10 @@ pub fn routes(api: Api, guard: HostGuard) -> Router {
         .route("/api/v1/sql", post(sql))
         .route("/api/v1/search", get(search))
         .route("/api/v1/calls/{*session_id}", get(call))
+        .route(
+            "/api/v1/repair",
+            get(repair::condition).post(repair::repair),
+        )
         .layer(middleware::from_fn(guard::check_host))
         .layer(Extension(guard));
     Router::new()

@@ -3,11 +3,12 @@
 use crate::{
     answer::{Answer, End, Held, Receiver},
     call,
-    catalog::{Catalog, TableConflict},
+    catalog::{Catalog, DUCKLAKE_VERSION, DataPathError, TableConflict},
+    condition::Condition,
     database::DatabaseError,
     lock::{CatalogLock, LockError},
     query::{Asker, Cancellation, QueryError, Readers},
-    register::{RegisterError, Registered, Registrar},
+    register::{Decision, Given, RegisterError, Registered, Registrar, RepairError, Repaired},
     search::{Coverage, Search},
     settings::LakeSettings,
     store::{Store, StoreError},
@@ -16,8 +17,11 @@ use crate::{
 use std::{
     fs, io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, TryLockError},
 };
+
+/// Files of a repair that are asked for at a time.
+const REPAIRED_AT_ONCE: usize = 64;
 
 /// An open lake: it alone writes the catalog.
 ///
@@ -27,6 +31,8 @@ pub struct Lake {
     // Dropped in this order: the lock goes last.
     readers: Readers,
     registrar: Mutex<Registrar>,
+    /// Held by the repair that is running.
+    repairing: Mutex<()>,
     lake_name: String,
     _lock: CatalogLock,
 }
@@ -58,6 +64,9 @@ pub enum OpenError {
         /// As is known here.
         known: &'static str,
     },
+    /// The data files of this catalog are not in the data path.
+    #[error(transparent)]
+    DataPath(#[from] DataPathError),
     /// The lake holds other tables by the names of ours.
     #[error("the lake cannot take the tables of the storage layout: {0}")]
     Table(#[from] TableConflict),
@@ -67,6 +76,15 @@ pub enum OpenError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl OpenError {
+    pub(crate) fn unknown_version(found: Option<String>) -> Self {
+        Self::Version {
+            found: found.unwrap_or_else(|| "none".into()),
+            known: DUCKLAKE_VERSION,
+        }
+    }
 }
 
 impl Lake {
@@ -83,17 +101,27 @@ impl Lake {
         if !is_name(&settings.lake_name) {
             return Err(OpenError::LakeName(settings.lake_name));
         }
-        make_directory(&settings.data_path)?;
         if let Some(parent) = settings.catalog_path.parent() {
             make_directory(parent)?;
         }
-        let lock = CatalogLock::take(&settings.catalog_path)?;
+        // Two names of one catalog must not have two locks.
+        let catalog_path = fs::canonicalize(&settings.catalog_path);
+        let catalog_path = catalog_path.unwrap_or_else(|_| settings.catalog_path.clone());
+        let lock = CatalogLock::take(&catalog_path)?;
         let catalog = Catalog::open(&settings)?;
+        // Not before: a wrong path is not made.
+        make_directory(&settings.data_path)?;
         let readers = Readers::open(&settings)?;
         let store = Store::in_directory(&settings.data_path)?;
         Ok(Self {
+            registrar: Mutex::new(Registrar::new(
+                catalog,
+                store,
+                &settings.data_path,
+                readers.suspects(),
+            )?),
+            repairing: Mutex::new(()),
             readers,
-            registrar: Mutex::new(Registrar::new(catalog, store)?),
             lake_name: settings.lake_name,
             _lock: lock,
         })
@@ -102,18 +130,66 @@ impl Lake {
     /// Registers all commits that are in the store and not yet in the catalog.
     ///
     /// Each is registered exactly once, whatever is interrupted in between, in order for
-    /// each edge but for gaps (see [`Registered::gaps`]). A commit that fails its checks is
-    /// refused as a whole and looked at again later; it blocks no other.
+    /// each edge but for gaps (see [`Registered::gaps`]). A file that does not fit is set
+    /// aside and costs no other file anything. A commit that cannot be read is refused as a
+    /// whole and looked at again later; it blocks no other.
     ///
     /// # Errors
     /// When store or catalog fail: nothing is lost, what is not registered is found again by
     /// the next call.
     pub fn register_new(&self) -> Result<Registered, RegisterError> {
-        let mut registrar = self
-            .registrar
+        self.registrar().register_new()
+    }
+
+    /// What waits for a person: files set aside, refused commits, changed files.
+    ///
+    /// # Errors
+    /// When the catalog cannot be read.
+    pub fn condition(&self) -> Result<Condition, RegisterError> {
+        Ok(self.registrar().condition()?)
+    }
+
+    /// Carries out what somebody decided of what waits for a person. Registering goes on
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// Nothing was done, or what was done before the store or the catalog failed. What could
+    /// not be done with single files is in the answer.
+    pub fn repair(&self, given: &Given) -> Result<Repaired, RepairError> {
+        let _one_at_a_time = match self.repairing.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(RepairError::Busy),
+        };
+        let Some(mut filter) = self.registrar().set_aside_filter(given)? else {
+            return self.registrar().decide_other(given);
+        };
+        let mut repaired = Repaired::default();
+        loop {
+            let rows = self
+                .registrar()
+                .next_set_aside(&mut filter, REPAIRED_AT_ONCE)?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in &rows {
+                self.registrar()
+                    .decide(row, &given.decision, &mut repaired)?;
+            }
+        }
+        if let Decision::Retry { table: None, edge } = &given.decision {
+            let refused = self.registrar().retry_refused(edge.as_ref());
+            if refused > 0 {
+                repaired.note = Some(format!("{refused} refused commits are looked at again"));
+            }
+        }
+        Ok(repaired)
+    }
+
+    fn registrar(&self) -> MutexGuard<'_, Registrar> {
+        self.registrar
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        registrar.register_new()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The tables, and how much is in them, from the catalog alone.

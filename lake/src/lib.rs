@@ -15,10 +15,12 @@ mod lake;
 mod lock;
 
 mod catalog;
+mod condition;
 mod footer;
 mod register;
 mod sequences;
 mod store;
+mod suspects;
 
 mod answer;
 mod call;
@@ -37,13 +39,17 @@ pub mod replay;
 pub mod watcher;
 
 pub use answer::{Answer, Columns, Cut, End, Flow, Receiver};
-pub use catalog::TableConflict;
+pub use catalog::{DataPathError, TableConflict};
+pub use condition::{ChangedNow, Condition, ConditionReason, RefusedNow, SetAsideGroup, Waiting};
 pub use database::DatabaseError;
 pub use footer::FooterError;
 pub use lake::{Lake, OpenError, Question};
 pub use lock::LockError;
 pub use query::{Cancellation, QueryError};
-pub use register::{Refusal, RefusedCommit, RegisterError, Registered};
+pub use register::{
+    ChangedFile, ColumnDecision, Decision, FailedFile, FileFault, Given, Refusal, RefusedCommit,
+    RegisterError, Registered, RepairError, Repaired, SetAsideFile,
+};
 pub use search::{Coverage, Search};
 pub use sequences::Gap;
 pub use settings::LakeSettings;

@@ -4,8 +4,8 @@ mod command;
 
 use clap::{Parser, Subcommand};
 use command::{
-    component::ComponentArguments, config::ConfigArguments, replay::ReplayArguments, serve::Halves,
-    sql::SqlArguments,
+    component::ComponentArguments, config::ConfigArguments, repair::RepairArguments,
+    replay::ReplayArguments, serve::Halves, sql::SqlArguments,
 };
 use heplake_host::{
     process::{self, ConfigurationFile, EdgeArguments, Failure},
@@ -46,6 +46,8 @@ enum Command {
     Edge(EdgeArguments),
     /// Ask a running lake
     Sql(SqlArguments),
+    /// Show what the lake could not take, and decide what becomes of it
+    Repair(RepairArguments),
     /// Print or check the configuration
     Config(ConfigArguments),
     /// Send the packets of capture files to a receiver of HEP
@@ -68,6 +70,7 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
         Command::Lake => command::serve::run(&configuration()?, Halves::Lake).await,
         Command::Edge(edge) => service::run_edge(&configuration()?, &edge).await,
         Command::Sql(arguments) => command::sql::run(&arguments, &configuration()?),
+        Command::Repair(arguments) => command::repair::run(arguments, configuration()?).await,
         Command::Component(arguments) => command::component::run(&arguments, configuration),
         Command::Config(arguments) => command::config::run(&arguments, &configuration()?),
         Command::Replay(arguments) => command::replay::run(&arguments),

@@ -11,10 +11,12 @@ use crate::{
     redaction::Redaction,
     settings::LakeSettings,
     statement::{Statement, StatementRefusal},
+    suspects::Suspects,
 };
 use arrow::array::RecordBatch;
 use serde::de::DeserializeOwned;
 use std::{
+    path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
@@ -110,6 +112,8 @@ pub(crate) struct Readers {
     returned: Condvar,
     lake_name: String,
     redaction: Redaction,
+    suspects: Suspects,
+    data_path: PathBuf,
     deadline: Duration,
     rows_max: usize,
     bytes_max: u64,
@@ -130,10 +134,17 @@ impl Readers {
             returned: Condvar::new(),
             lake_name: settings.lake_name.clone(),
             redaction: Redaction::new(settings),
+            suspects: Suspects::default(),
+            data_path: settings.data_path.clone(),
             deadline: settings.query_deadline,
             rows_max: settings.query_rows_max,
             bytes_max: settings.query_bytes_max,
         })
+    }
+
+    /// The data files that queries could not read.
+    pub(crate) fn suspects(&self) -> Suspects {
+        self.suspects.clone()
     }
 
     /// Answers a statement of a stranger.
@@ -286,6 +297,10 @@ impl Readers {
                 outcome => outcome,
             }
         });
+        // The client does not see the path, which says where the lake has to look.
+        if let Err(error) = &outcome {
+            self.suspects.note(&error.to_string(), &self.data_path);
+        }
         outcome.map_err(|error| self.redaction.of(error, written))
     }
 }

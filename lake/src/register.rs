@@ -2,22 +2,39 @@
 //!
 //! A round looks for commits that the ledger does not have, reads the footers of their files
 //! outside any transaction, holds them to what the commits claim, and registers all that
-//! passes in one transaction with its ledger rows. Whatever is interrupted before that
-//! transaction is found again by the next round; after it, the ledger knows.
+//! passes in one transaction with its ledger rows. Files that do not pass are set aside in
+//! that transaction, too: they cost no other file anything, and wait for a decision. Whatever
+//! is interrupted before that transaction is found again by the next round; after it, the
+//! ledger knows.
+
+mod changed;
+mod check;
+mod fault;
+mod repair;
+mod retry;
+mod rewrite;
+
+pub use fault::{FileFault, Refusal, RefusedCommit};
+pub use repair::{ColumnDecision, Decision, FailedFile, Given, RepairError, Repaired};
 
 use crate::{
-    catalog::{Catalog, NewCommit, NewFile, TableConflict},
+    catalog::{Catalog, NewCommit, RefusedRow},
+    condition::Condition,
     database::DatabaseError,
-    footer::{Footer, FooterError},
     sequences::{Gap, Sequences},
-    store::{Look, Store, StoreError},
+    store::{Document, Store, StoreError},
+    suspects::Suspects,
 };
-use bytes::Bytes;
-use heplake_format::{Commit, CommitError, CommitPath, DataFilePath, EdgeName, Sequence};
+pub use changed::ChangedFile;
+use changed::ChangedFiles;
+use check::Setback;
+use fault::shown;
+use heplake_format::{CommitPath, EdgeName, Sequence};
 use metrics::{counter, gauge};
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant},
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 use tracing::warn;
 
@@ -45,78 +62,32 @@ pub struct Registered {
     pub files: u64,
     /// Their rows.
     pub rows: u64,
-    /// Commits that failed their checks, in this call.
+    /// Commits that were refused as a whole, in this call.
     pub refused: Vec<RefusedCommit>,
+    /// Files of registered commits that were set aside, in this call.
+    pub set_aside: Vec<SetAsideFile>,
+    /// Registered files that this call found changed or gone.
+    pub changed: Vec<ChangedFile>,
+    /// What waits for a person now.
+    pub condition: Condition,
     /// Gaps that this call found: commits missing before some that are there. Each is named
     /// once. Those behind it are registered nevertheless, and the missing when they appear.
     pub gaps: Vec<Gap>,
-    /// Commits that are refused at present, whenever that was found.
-    pub refused_now: u64,
     /// Gaps that there are at present, whenever they were found.
     pub gaps_now: u64,
 }
 
-/// A commit that was refused as a whole.
-#[derive(Debug, thiserror::Error)]
-#[error("commit {sequence} of {edge} is refused: {reason}")]
-pub struct RefusedCommit {
-    /// Whose commit it is.
-    pub edge: EdgeName,
-    /// Its number.
-    pub sequence: Sequence,
-    /// What is wrong with it.
-    pub reason: Refusal,
-}
-
-/// Why a commit is refused.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// Its document is none.
-    #[error(transparent)]
-    Document(#[from] CommitError),
-    /// Its document stands where another should.
-    #[error("the document says that it is commit {sequence} of {edge}")]
-    Misplaced {
-        /// As the document says.
-        edge: EdgeName,
-        /// As the document says.
-        sequence: Sequence,
-    },
-    /// Its number is larger than the catalog can hold.
-    #[error("its number is too large")]
-    Sequence,
-    /// It describes a table, or names a file, twice.
-    #[error("it has {0} twice")]
-    Doubled(String),
-    /// Its tables do not fit the lake.
-    #[error(transparent)]
-    Table(#[from] TableConflict),
-    /// DuckDB does not take its tables or rows.
-    #[error("the lake does not take it: {0}")]
-    Lake(String),
-    /// A file is not there.
-    #[error("{0} is not in the store")]
-    Absent(DataFilePath),
-    /// A file has another size or number of rows than the commit says.
-    #[error("{path} has {found} {what}, and the commit says {claimed}")]
-    Claim {
-        /// The file.
-        path: DataFilePath,
-        /// `bytes` or `rows`.
-        what: &'static str,
-        /// As it is.
-        found: u64,
-        /// As the commit has it.
-        claimed: u64,
-    },
-    /// A file is not what its table needs.
-    #[error("{path}: {error}")]
-    File {
-        /// The file.
-        path: DataFilePath,
-        /// What is wrong with it.
-        error: FooterError,
-    },
+/// A file of a registered commit that cannot be queried until somebody decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAsideFile {
+    /// Its path, as the commit has it.
+    pub path: String,
+    /// Its table.
+    pub table: String,
+    /// Its rows, as the commit has it.
+    pub rows: u64,
+    /// Why it does not fit.
+    pub reason: String,
 }
 
 /// Why a round was not finished.
@@ -139,42 +110,77 @@ pub(crate) struct Registrar {
     waiting: BTreeMap<(EdgeName, Sequence), Instant>,
     /// Since when registering fails, if it does.
     failing_since: Option<Instant>,
+    /// Reasons of refusals that the ledger does not have yet.
+    newly_refused: Vec<RefusedRow>,
+    retry: retry::Schedule,
+    changed: ChangedFiles,
+    /// What queries failed at.
+    suspects: Suspects,
+    data_path: PathBuf,
+    condition: Condition,
+    /// Whether the catalog may have another condition by now.
+    is_dirty: bool,
 }
 
 #[derive(Default)]
 struct EdgeState {
     /// As the ledger has it.
     sequences: Sequences,
-    /// Refused commits: when to look again, and how long that pause was.
-    refused: BTreeMap<Sequence, (Instant, Duration)>,
+    /// Commits of which nothing is registered.
+    refused: BTreeMap<Sequence, Resting>,
     /// Not to be listed before.
     listing_due: Option<Instant>,
     /// The end of the last gap that was reported.
     gaps_reported: u64,
 }
 
-/// Why a commit was not checked to its end.
-enum Setback {
-    Refused(Box<Refusal>),
-    Failed(RegisterError),
+/// A refused commit, until it is looked at again.
+struct Resting {
+    again: Instant,
+    /// Before it was looked at last.
+    pause: Duration,
+    reason: String,
+    since_us: i64,
 }
 
 impl Registrar {
-    pub(crate) fn new(catalog: Catalog, store: Store) -> Result<Self, DatabaseError> {
-        let edges = catalog.sequences()?.into_iter().map(|(edge, sequences)| {
-            let state = EdgeState {
-                sequences,
-                ..EdgeState::default()
+    pub(crate) fn new(
+        catalog: Catalog,
+        store: Store,
+        data_path: &Path,
+        suspects: Suspects,
+    ) -> Result<Self, DatabaseError> {
+        let mut edges = BTreeMap::<_, EdgeState>::new();
+        for (edge, sequences) in catalog.sequences()? {
+            edges.entry(edge).or_default().sequences = sequences;
+        }
+        for row in catalog.refused()? {
+            let resting = Resting {
+                again: Instant::now(),
+                pause: Duration::ZERO,
+                reason: row.reason,
+                since_us: row.since_us,
             };
-            (edge, state)
-        });
-        Ok(Self {
-            edges: edges.collect(),
+            let state = edges.entry(row.edge).or_default();
+            state.refused.insert(Sequence(row.sequence), resting);
+        }
+        let changed = ChangedFiles::load(&catalog)?;
+        let registrar = Self {
+            edges,
             waiting: BTreeMap::new(),
             failing_since: None,
             catalog,
             store,
-        })
+            newly_refused: Vec::new(),
+            retry: retry::Schedule::default(),
+            changed,
+            suspects,
+            data_path: data_path.to_owned(),
+            condition: Condition::default(),
+            is_dirty: true,
+        };
+        registrar.finish_decisions()?;
+        Ok(registrar)
     }
 
     /// Registers until nothing new is left.
@@ -198,11 +204,19 @@ impl Registrar {
         }
         while self.round(&mut registered)? > 0 {}
         self.report_gaps(&mut registered);
-        for state in self.edges.values() {
-            registered.refused_now += state.refused.len() as u64;
-            registered.gaps_now += state.sequences.holes().count() as u64;
-        }
+        self.retry_set_aside(&mut registered)?;
+        self.look_for_changes(&mut registered)?;
+        registered.condition = self.condition()?;
         Ok(registered)
+    }
+
+    /// What waits for a person.
+    pub(crate) fn condition(&mut self) -> Result<Condition, DatabaseError> {
+        if self.is_dirty {
+            self.condition = Condition::read(&self.catalog)?;
+            self.is_dirty = false;
+        }
+        Ok(self.condition.clone())
     }
 
     /// Registers some commits of every edge. Returns how many it looked at.
@@ -217,12 +231,21 @@ impl Registrar {
                 self.waiting
                     .entry((edge.clone(), sequence))
                     .or_insert_with(Instant::now);
-                match self.check(&edge, sequence, &document) {
-                    Ok(commit) => batch.push(commit),
+                let checked = match document {
+                    Document::Read(json) => self.check(&edge, sequence, &json),
+                    Document::TooLarge(bytes) => Err(Refusal::TooLarge(bytes).into()),
+                };
+                match checked {
+                    Ok(mut commit) => {
+                        let state = self.edges.get(&edge);
+                        commit.was_refused =
+                            state.is_some_and(|state| state.refused.contains_key(&sequence));
+                        batch.push(commit);
+                    }
                     Err(Setback::Refused(reason)) => {
                         registered
                             .refused
-                            .push(self.refuse(&edge, sequence, *reason));
+                            .push(self.refuse(&edge, sequence, reason));
                     }
                     Err(Setback::Failed(error)) => return Err(error),
                 }
@@ -236,11 +259,17 @@ impl Registrar {
             }
         }
         self.register(batch, registered)?;
+        self.catalog.note_refused(&self.newly_refused)?;
+        self.is_dirty |= !self.newly_refused.is_empty();
+        self.newly_refused.clear();
         Ok(looked_at)
     }
 
     /// Commits of an edge that are neither registered nor lately refused, in order.
-    fn new_documents(&mut self, edge: &EdgeName) -> Result<Vec<(Sequence, Bytes)>, RegisterError> {
+    fn new_documents(
+        &mut self,
+        edge: &EdgeName,
+    ) -> Result<Vec<(Sequence, Document)>, RegisterError> {
         let Some(state) = self.edges.get_mut(edge) else {
             return Ok(Vec::new());
         };
@@ -282,84 +311,6 @@ impl Registrar {
         Ok(found.into_iter().collect())
     }
 
-    /// Holds a commit to its claims, and the lake to the commit's tables.
-    fn check(
-        &mut self,
-        edge: &EdgeName,
-        sequence: Sequence,
-        document: &[u8],
-    ) -> Result<NewCommit, Setback> {
-        let commit = Commit::from_json(document).map_err(Refusal::from)?;
-        if commit.edge != *edge || commit.sequence != sequence {
-            let (edge, sequence) = (commit.edge, commit.sequence);
-            return Err(Refusal::Misplaced { edge, sequence }.into());
-        }
-        if i64::try_from(sequence.0).is_err() {
-            return Err(Refusal::Sequence.into());
-        }
-        let mut names = BTreeSet::new();
-        let tables = commit.tables.iter().map(|table| table.name.to_string());
-        let files = commit.files.iter().map(|file| file.path.to_string());
-        if let Some(doubled) = tables.chain(files).find(|name| !names.insert(name.clone())) {
-            return Err(Refusal::Doubled(doubled).into());
-        }
-        let files = self.check_files(&commit)?;
-        match self.catalog.evolve(&commit.tables) {
-            Ok(evolved) => evolved.map_err(Refusal::from)?,
-            Err(DatabaseError::Statement(message)) => return Err(Refusal::Lake(message).into()),
-            Err(error) => return Err(error.into()),
-        }
-        Ok(NewCommit {
-            edge: commit.edge,
-            sequence,
-            files,
-        })
-    }
-
-    fn check_files(&self, commit: &Commit) -> Result<Vec<NewFile>, Setback> {
-        let paths: Vec<_> = commit.files.iter().map(|file| file.path.clone()).collect();
-        let looks = self.store.looks(&paths)?;
-        let mut files = Vec::with_capacity(looks.len());
-        for ((file, path), look) in commit.files.iter().zip(paths).zip(looks) {
-            let tail = match look {
-                Look::Tail(tail) => tail,
-                Look::Absent => return Err(Refusal::Absent(path).into()),
-                Look::NotParquet(error) => return Err(Refusal::File { path, error }.into()),
-            };
-            let claim = |what, found, claimed| {
-                if found == claimed {
-                    return Ok(());
-                }
-                let path = file.path.clone();
-                Err(Setback::from(Refusal::Claim {
-                    path,
-                    what,
-                    found,
-                    claimed,
-                }))
-            };
-            claim("bytes", tail.file_size_bytes, file.file_size_bytes)?;
-            // Reading the commit has made sure that it describes the table of each file.
-            let table = commit.tables.iter().find(|table| table.name == path.table);
-            let Some(table) = table else {
-                return Err(Refusal::from(CommitError::Undescribed(path)).into());
-            };
-            let footer = Footer::read(&tail.bytes, tail.footer_bytes, table, path.date);
-            let footer = match footer {
-                Ok(footer) => footer,
-                Err(error) => return Err(Refusal::File { path, error }.into()),
-            };
-            claim("rows", footer.record_count, file.record_count)?;
-            files.push(NewFile {
-                path,
-                footer,
-                footer_bytes: tail.footer_bytes,
-                file_size_bytes: tail.file_size_bytes,
-            });
-        }
-        Ok(files)
-    }
-
     fn register(
         &mut self,
         commits: Vec<NewCommit>,
@@ -389,6 +340,19 @@ impl Registrar {
         let (files, count) = (files.count() as u64, commits.len() as u64);
         for commit in commits {
             self.waiting.remove(&(commit.edge.clone(), commit.sequence));
+            self.is_dirty |= commit.was_refused || !commit.set_aside.is_empty();
+            for row in commit.set_aside {
+                let (edge, rows) = (&row.edge, row.rows);
+                warn!(%edge, sequence = row.sequence, path = shown(&row.path), rows, reason = row.reason, "file set aside");
+                counter!("heplake_register_set_aside_rows_total", "reason" => row.kind)
+                    .increment(rows);
+                registered.set_aside.push(SetAsideFile {
+                    path: row.path,
+                    table: row.table_name,
+                    rows,
+                    reason: row.reason,
+                });
+            }
             let state = self.edges.entry(commit.edge).or_default();
             state.sequences.insert(commit.sequence);
             state.refused.remove(&commit.sequence);
@@ -402,16 +366,31 @@ impl Registrar {
         Ok(())
     }
 
-    /// Sets a commit aside for a while.
+    /// Leaves a commit alone for a while.
     fn refuse(&mut self, edge: &EdgeName, sequence: Sequence, reason: Refusal) -> RefusedCommit {
         let state = self.edges.entry(edge.clone()).or_default();
-        let before = state.refused.get(&sequence).map(|(_, pause)| *pause);
-        let pause = before.map_or(REFUSED_PAUSE, |pause| (pause * 2).min(REFUSED_PAUSE_MAX));
-        state
-            .refused
-            .insert(sequence, (Instant::now() + pause, pause));
-        counter!("heplake_register_refused_total").increment(1);
-        warn!(%edge, sequence = sequence.0, %reason, again_s = pause.as_secs(), "commit refused");
+        let before = state.refused.get(&sequence);
+        let pause = before.map_or(Duration::ZERO, |resting| resting.pause);
+        let pause = (pause * 2).clamp(REFUSED_PAUSE, REFUSED_PAUSE_MAX);
+        let since_us = before.map_or_else(now_us, |resting| resting.since_us);
+        let text = shown(&reason);
+        if before.is_none_or(|resting| resting.reason != text) {
+            counter!("heplake_register_refused_total").increment(1);
+            self.newly_refused.push(RefusedRow {
+                edge: edge.clone(),
+                sequence: sequence.0,
+                reason: text.clone(),
+                since_us,
+            });
+        }
+        warn!(%edge, sequence = sequence.0, reason = text, again_s = pause.as_secs(), "commit refused");
+        let resting = Resting {
+            again: Instant::now() + pause,
+            pause,
+            reason: text,
+            since_us,
+        };
+        state.refused.insert(sequence, resting);
         RefusedCommit {
             edge: edge.clone(),
             sequence,
@@ -421,16 +400,10 @@ impl Registrar {
 
     fn report_gaps(&mut self, registered: &mut Registered) {
         for (edge, state) in &mut self.edges {
-            // What was refused is not missing.
-            let mut present = state.sequences.clone();
-            let refused = state.refused.keys().filter(|one| **one < present.next());
-            for sequence in refused.copied().collect::<Vec<_>>() {
-                present.insert(sequence);
-            }
-            let new = present
-                .holes()
-                .filter(|(first, _)| first.0 > state.gaps_reported);
-            for (first, last) in new.collect::<Vec<_>>() {
+            let gaps = state.gaps();
+            registered.gaps_now += gaps.len() as u64;
+            let reported = state.gaps_reported;
+            for (first, last) in gaps.into_iter().filter(|(first, _)| first.0 > reported) {
                 state.gaps_reported = last.0;
                 counter!("heplake_register_gaps_total").increment(1);
                 warn!(%edge, first = first.0, last = last.0, "commits are missing");
@@ -442,28 +415,26 @@ impl Registrar {
 }
 
 impl EdgeState {
+    /// First and last of each range of commits that are missing before one that is there. A
+    /// refused commit is not missing.
+    fn gaps(&self) -> Vec<(Sequence, Sequence)> {
+        let mut present = self.sequences.clone();
+        let refused = self.refused.keys().copied();
+        for sequence in refused.filter(|sequence| *sequence < self.sequences.next()) {
+            present.insert(sequence);
+        }
+        present.holes().collect()
+    }
+
     /// Whether a commit was refused and is not to be looked at yet.
     fn is_resting(&self, sequence: Sequence, now: Instant) -> bool {
         self.refused
             .get(&sequence)
-            .is_some_and(|(again, _)| now < *again)
+            .is_some_and(|resting| now < resting.again)
     }
 }
 
-impl From<Refusal> for Setback {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(Box::new(refusal))
-    }
-}
-
-impl From<DatabaseError> for Setback {
-    fn from(error: DatabaseError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
-impl From<StoreError> for Setback {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
-    }
+fn now_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_micros() as i64)
 }

@@ -9,7 +9,7 @@ pub struct LakeSettings {
     /// while open, SQLite's `-wal` and `-shm`.
     pub catalog_path: PathBuf,
     /// Root of the store: `main/` and `commits/` stand below it; made if absent. A catalog
-    /// remembers it, so a lake cannot be opened with another one.
+    /// remembers it. A lake opens with another one only if its data files are there.
     pub data_path: PathBuf,
     /// Name of the lake in SQL: letters, digits and `_`, not starting with a digit.
     pub lake_name: String,

@@ -4,7 +4,10 @@
 use crate::footer::{FOOTER_END_BYTES, FooterError, footer_length};
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use heplake_format::{COMMITS_DIRECTORY, CommitPath, DataFilePath, EdgeName, Sequence};
+use heplake_format::{
+    ASIDE_DIRECTORY, COMMIT_BYTES_MAX, COMMITS_DIRECTORY, CommitPath, DataFilePath, EdgeName,
+    Sequence,
+};
 use object_store::{
     GetOptions, GetRange, ObjectStore, ObjectStoreExt, local::LocalFileSystem, path::Path,
 };
@@ -14,6 +17,8 @@ use tokio::runtime::{Handle, Runtime};
 /// Bytes read from the end of a data file at first: holds the footer of all but very large
 /// files, so that one request is enough.
 const TAIL_BYTES: u64 = 64 << 10;
+/// Files of one path that can be moved aside, one after the other.
+const ASIDE_NAMES_MAX: u32 = 100;
 /// Files that are looked into at once: hides the latency of a remote store.
 const READS_AT_ONCE: usize = 32;
 
@@ -23,6 +28,17 @@ const READS_AT_ONCE: usize = 32;
 pub struct StoreError {
     path: String,
     source: Box<object_store::Error>,
+}
+
+impl StoreError {
+    /// What failed, without a path of this machine.
+    pub(crate) fn without_path(&self) -> String {
+        let mut cause: &dyn std::error::Error = &self.source;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        format!("it cannot be looked at: {cause}")
+    }
 }
 
 /// The end of a data file.
@@ -43,6 +59,14 @@ pub(crate) enum Look {
     Absent,
     /// It is no Parquet file.
     NotParquet(FooterError),
+}
+
+/// What came of looking at the document of a commit.
+pub(crate) enum Document {
+    /// Here it is.
+    Read(Bytes),
+    /// It has so many bytes, more than are read.
+    TooLarge(u64),
 }
 
 pub(crate) struct Store {
@@ -89,11 +113,17 @@ impl Store {
     }
 
     /// The document of a commit, if there is one.
-    pub(crate) fn commit(&self, commit: &CommitPath) -> Result<Option<Bytes>, StoreError> {
+    pub(crate) fn commit(&self, commit: &CommitPath) -> Result<Option<Document>, StoreError> {
         let path = Path::from(commit.to_string());
-        let read = async { self.objects.get(&path).await?.bytes().await };
+        let read = async {
+            let found = self.objects.get(&path).await?;
+            match found.meta.size {
+                size if size > COMMIT_BYTES_MAX as u64 => Ok(Document::TooLarge(size)),
+                _ => Ok(Document::Read(found.bytes().await?)),
+            }
+        };
         match self.wait(read) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(document) => Ok(Some(document)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed(&path, source)),
         }
@@ -123,6 +153,59 @@ impl Store {
     pub(crate) fn looks(&self, files: &[DataFilePath]) -> Result<Vec<Look>, StoreError> {
         let looks = stream::iter(files).map(|file| self.look(file));
         self.wait(looks.buffered(READS_AT_ONCE).try_collect())
+    }
+
+    /// Size of a file, and when it was last written, µs since 1970; none if it is not there.
+    pub(crate) fn facts(&self, file: &str) -> Result<Option<(u64, i64)>, StoreError> {
+        let path = Path::from(file);
+        match self.wait(self.objects.head(&path)) {
+            Ok(meta) => Ok(Some((meta.size, meta.last_modified.timestamp_micros()))),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed(&path, source)),
+        }
+    }
+
+    /// Gives a file another path. Whether it was there: nothing is done if it was not, and
+    /// nothing is overwritten.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<bool, StoreError> {
+        let (from, to) = (Path::from(from), Path::from(to));
+        match self.wait(self.objects.rename_if_not_exists(&from, &to)) {
+            Ok(()) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(source) => Err(failed(&to, source)),
+        }
+    }
+
+    /// Moves a data file out of the tables' directories. Whether it was there.
+    pub(crate) fn move_aside(&self, file: &str) -> Result<bool, StoreError> {
+        // One that stands there already was taken out of the lake before.
+        for turn in 0..ASIDE_NAMES_MAX {
+            let suffix = match turn {
+                0 => String::new(),
+                turn => format!(".{turn}"),
+            };
+            match self.rename(file, &format!("{ASIDE_DIRECTORY}/{file}{suffix}")) {
+                Err(StoreError { source, .. })
+                    if matches!(*source, object_store::Error::AlreadyExists { .. }) => {}
+                done => return done,
+            }
+        }
+        Err(failed(
+            &Path::from(file),
+            object_store::Error::Generic {
+                store: ASIDE_DIRECTORY,
+                source: format!("{ASIDE_NAMES_MAX} files of this name are there").into(),
+            },
+        ))
+    }
+
+    /// Deletes a file that is in no catalog, if it is there.
+    pub(crate) fn delete(&self, file: &str) -> Result<(), StoreError> {
+        let path = Path::from(file);
+        match self.wait(self.objects.delete(&path)) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(failed(&path, source)),
+        }
     }
 
     async fn look(&self, file: &DataFilePath) -> Result<Look, StoreError> {

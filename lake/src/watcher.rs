@@ -1,10 +1,11 @@
 //! The watcher: registers new commits, again and again, and knows how that goes.
 
-use crate::{Lake, RegisterError, Registered};
+use crate::{Condition, ConditionReason, Lake, RegisterError, Registered, Waiting};
 use heplake_host::health::{Code, Health, for_strangers};
 use metrics::{counter, gauge};
 use serde::Serialize;
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -16,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Watcher {
     status: Mutex<WatcherStatus>,
     health: Arc<Health>,
+    /// What of the lake is reported to `health` at present.
+    reported: Mutex<BTreeSet<(Code, String)>>,
 }
 
 /// How registering goes.
@@ -29,10 +32,9 @@ pub struct WatcherStatus {
     pub rows: u64,
     /// When something was last registered, seconds since 1970.
     pub last_registered_s: Option<u64>,
-    /// Commits that failed their checks, since the start.
-    pub refused: u64,
-    /// The last of them, and why.
-    pub last_refused: Option<String>,
+    /// What waits for a person.
+    #[serde(flatten)]
+    pub condition: Condition,
     /// Gaps in the sequences of edges, since the start.
     pub gaps: u64,
     /// Why nothing can be registered now; none if it can.
@@ -46,6 +48,7 @@ impl Watcher {
         Arc::new(Self {
             status: Mutex::default(),
             health,
+            reported: Mutex::default(),
         })
     }
 
@@ -103,10 +106,10 @@ impl Watcher {
             commits,
             files,
             rows,
-            refused,
             gaps,
-            refused_now,
             gaps_now,
+            condition,
+            ..
         } = registered;
         if *commits > 0 {
             tracing::info!(
@@ -119,6 +122,10 @@ impl Watcher {
             metrics::histogram!("heplake_register_seconds").record(took.as_secs_f64());
         }
         gauge!("heplake_register_failing").set(0.0);
+        gauge!("heplake_set_aside_files").set(condition.set_aside_files as f64);
+        gauge!("heplake_set_aside_rows").set(condition.set_aside_rows as f64);
+        gauge!("heplake_refused_commits").set(condition.refused_commits as f64);
+        gauge!("heplake_changed_files").set(condition.changed_files as f64);
 
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
         if status.error.take().is_some() {
@@ -127,20 +134,10 @@ impl Watcher {
         status.commits += commits;
         status.files += files;
         status.rows += rows;
-        status.refused += refused.len() as u64;
         status.gaps += gaps.len() as u64;
-        if let Some(last) = refused.last() {
-            status.last_refused = Some(for_strangers(&last.to_string()));
-        }
+        status.condition.clone_from(condition);
         self.health.settle(Code::CannotRegister);
-        match refused_now {
-            0 => self.health.settle(Code::CommitsRefused),
-            count => {
-                let last = status.last_refused.as_deref().unwrap_or("the log says why");
-                let text = format!("{count} commits are refused; the last: {last}");
-                self.health.raise(Code::CommitsRefused, text);
-            }
-        }
+        self.report(condition.reasons());
         match gaps_now {
             0 => self.health.settle(Code::CommitsMissing),
             count => {
@@ -151,6 +148,27 @@ impl Watcher {
         if *commits > 0 {
             status.last_registered_s = seconds_since_1970();
         }
+    }
+
+    /// Reports what waits for a person, and takes back what does not any more. A report that
+    /// goes on keeps its time.
+    fn report(&self, reasons: Vec<ConditionReason>) {
+        let lock = self.reported.lock();
+        let mut reported = lock.unwrap_or_else(PoisonError::into_inner);
+        let mut now = BTreeSet::new();
+        for ConditionReason { of, subject, text } in reasons {
+            let code = match of {
+                Waiting::Changed => Code::FilesChanged,
+                Waiting::SetAside => Code::RowsSetAside,
+                Waiting::Refused => Code::CommitsRefused,
+            };
+            self.health.raise_about(code, &subject, text);
+            now.insert((code, subject));
+        }
+        for (code, subject) in reported.difference(&now) {
+            self.health.settle_about(*code, subject);
+        }
+        *reported = now;
     }
 
     /// Notes the error; whether it is another than before.

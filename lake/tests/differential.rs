@@ -13,7 +13,7 @@ mod support;
 use heplake_format::{ColumnType, Table};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, fs};
-use support::{DAY, DAY_US, Row, Site, column, row, table};
+use support::{DAY, DAY_US, Row, Site, column, duckdb, row, table};
 
 /// What differs by choice: table, columns, reason. All else is equal, but for what
 /// [`IDENTIFIERS`] names.
@@ -75,18 +75,6 @@ fn dump(site: &Site) -> BTreeMap<String, Rows> {
         .iter()
         .map(|name| (name.clone(), rows(name)))
         .collect()
-}
-
-fn duckdb() -> duckdb::Connection {
-    let extensions = concat!(env!("DUCKDB_LIB_DIR"), "/extensions");
-    let config = duckdb::Config::default()
-        .with("extension_directory", extensions)
-        .unwrap();
-    let duckdb = duckdb::Connection::open_in_memory_with_flags(config).unwrap();
-    duckdb
-        .execute_batch("LOAD icu; LOAD sqlite_scanner; LOAD ducklake")
-        .unwrap();
-    duckdb
 }
 
 /// Makes two dumps comparable: identifiers become what they stand for, rows are sorted.

@@ -4,12 +4,12 @@
 //! What differs from the extension, and why, is listed and tested in
 //! `tests/differential.rs`.
 
-use super::{Catalog, CatalogTable, PARTITION_COLUMN, Snapshot};
+use super::{AsideState, Catalog, CatalogTable, PARTITION_COLUMN, SetAsideRow, Snapshot};
 use crate::{
-    database::DatabaseError,
+    database::{DatabaseError, literal},
     footer::{Bounds, Footer, keeps_bounds},
 };
-use heplake_format::{ColumnType, DataFilePath, EdgeName, Sequence};
+use heplake_format::{ColumnType, DataFilePath, EdgeName, Sequence, TableName};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,10 @@ pub(crate) struct NewCommit {
     pub(crate) edge: EdgeName,
     pub(crate) sequence: Sequence,
     pub(crate) files: Vec<NewFile>,
+    /// Its other files, which nobody can query until somebody decides.
+    pub(crate) set_aside: Vec<SetAsideRow>,
+    /// Whether the ledger has it among the refused.
+    pub(crate) was_refused: bool,
 }
 
 /// A file to register, checked: its table is in the lake with all its columns.
@@ -87,12 +91,18 @@ struct TableColumnRow {
     max_us: Option<i64>,
 }
 
-#[derive(Serialize)]
-struct LedgerRow {
-    edge: EdgeName,
-    sequence: u64,
-    files: u64,
-    rows: u64,
+/// A file as the catalog has it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct RegisteredFile {
+    pub(crate) data_file_id: i64,
+    pub(crate) table_id: i64,
+    /// Relative to the data path.
+    pub(crate) path: String,
+    pub(crate) record_count: u64,
+    pub(crate) file_size_bytes: u64,
+    pub(crate) footer_size: u64,
+    /// When it was registered, µs since 1970.
+    pub(crate) registered_us: i64,
 }
 
 /// All rows of one transaction.
@@ -118,6 +128,46 @@ impl Catalog {
     /// The tables must be [refreshed](Catalog::refresh); if they changed since, nothing is
     /// done but an error returned.
     pub(crate) fn register(&self, commits: &[NewCommit]) -> Result<(), DatabaseError> {
+        let files: Vec<_> = commits.iter().flat_map(|commit| &commit.files).collect();
+        self.write_files(&[], &files, |snapshot_id| {
+            self.write_commits(commits, snapshot_id)
+        })
+    }
+
+    /// Registers a file that was set aside, or what was made of it, and notes the decision.
+    pub(crate) fn register_set_aside(
+        &self,
+        row: &SetAsideRow,
+        file: &NewFile,
+        state: AsideState,
+        decision: &str,
+    ) -> Result<(), DatabaseError> {
+        self.write_files(&[], &[file], |_| {
+            self.write_decision(row, state, decision)?;
+            self.count_in(row, file.footer.record_count)
+        })
+    }
+
+    /// Takes a file out of the catalog, and registers another in its place if there is one.
+    pub(crate) fn replace(
+        &self,
+        registered: &RegisteredFile,
+        file: Option<&NewFile>,
+    ) -> Result<(), DatabaseError> {
+        let files: Vec<_> = file.into_iter().collect();
+        self.write_files(&[registered], &files, |_| {
+            self.delete_changed(&registered.path)
+        })
+    }
+
+    /// Writes one snapshot, in one transaction with rows of the ledger. There is none if no
+    /// file comes or goes.
+    fn write_files(
+        &self,
+        removed: &[&RegisteredFile],
+        files: &[&NewFile],
+        ledger: impl Fn(i64) -> Result<(), DatabaseError>,
+    ) -> Result<(), DatabaseError> {
         self.session.transaction(|| {
             let snapshot = self.snapshot()?;
             if snapshot.schema_version != self.schema_version {
@@ -125,27 +175,145 @@ impl Catalog {
                     "someone else changed the tables meanwhile: trying again next time".into(),
                 ));
             }
-            let mut next_file_id = snapshot.next_file_id;
-            let rows = self.rows(commits, &mut next_file_id)?;
-            let has_files = !rows.files.is_empty();
-            let snapshot_id = snapshot.snapshot_id + i64::from(has_files);
-            if has_files {
+            for file in removed {
+                self.remove(file)?;
+            }
+            // DuckLake keeps statistics by the next id: it has to grow with every change.
+            let mut next_file_id = snapshot.next_file_id + i64::from(!removed.is_empty());
+            let rows = self.rows(files, &mut next_file_id)?;
+            let deletes = removed
+                .iter()
+                .map(|file| format!("deleted_from_table:{}", file.table_id));
+            let inserts = rows
+                .tables
+                .keys()
+                .map(|table_id| format!("inserted_into_table:{table_id}"));
+            let changes: Vec<_> = deletes.chain(inserts).collect();
+            let snapshot_id = snapshot.snapshot_id + i64::from(!changes.is_empty());
+            if !rows.files.is_empty() {
                 self.write(&rows, snapshot_id)?;
+            }
+            if !changes.is_empty() {
                 let next = Snapshot {
                     snapshot_id,
                     next_file_id,
                     ..snapshot
                 };
-                self.write_snapshot(next, rows.tables.keys())?;
+                self.write_snapshot(next, &changes)?;
             }
-            self.write_ledger(commits, snapshot_id)
+            ledger(snapshot_id)
         })
     }
 
+    /// Deletes all that the catalog has of a file. Earlier snapshots lose it too: whatever
+    /// is in its place, it is not what they had.
+    fn remove(&self, file: &RegisteredFile) -> Result<(), DatabaseError> {
+        let RegisteredFile {
+            data_file_id,
+            table_id,
+            record_count,
+            file_size_bytes,
+            ..
+        } = file;
+        let metadata = &self.metadata;
+        for table in [
+            "ducklake_data_file",
+            "ducklake_file_column_stats",
+            "ducklake_file_partition_value",
+            "ducklake_delete_file",
+        ] {
+            self.session.execute(&format!(
+                "DELETE FROM {metadata}.{table} WHERE data_file_id = {data_file_id}"
+            ))?;
+        }
+        // The statistics of columns may be wider than the rows, and never narrower.
+        self.session.execute(&format!(
+            "UPDATE {metadata}.ducklake_table_stats
+             SET record_count = record_count - {record_count},
+                file_size_bytes = file_size_bytes - {file_size_bytes}
+             WHERE table_id = {table_id}"
+        ))
+    }
+
+    /// Files as the catalog has them, in the order of their ids: those behind `after`, or
+    /// the one of a path.
+    pub(crate) fn registered_files(
+        &self,
+        after: i64,
+        path: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RegisteredFile>, DatabaseError> {
+        let path = path.map_or(String::new(), |path| {
+            format!("AND path = {}", literal(path))
+        });
+        self.session.rows(
+            &format!(
+                "SELECT * FROM (
+                    SELECT f.data_file_id, f.table_id, s.path || t.path || f.path AS path,
+                        f.record_count, f.file_size_bytes, f.footer_size,
+                        coalesce(epoch_us(TRY_CAST(n.snapshot_time AS TIMESTAMPTZ)), 0)
+                            AS registered_us
+                    FROM {0}.ducklake_data_file f
+                    JOIN {0}.ducklake_table t ON t.table_id = f.table_id
+                        AND t.end_snapshot IS NULL
+                    JOIN {0}.ducklake_schema s ON s.schema_id = t.schema_id
+                        AND s.end_snapshot IS NULL
+                    LEFT JOIN {0}.ducklake_snapshot n ON n.snapshot_id = f.begin_snapshot
+                    WHERE f.end_snapshot IS NULL AND f.data_file_id > {after}
+                        AND f.path_is_relative AND t.path_is_relative AND s.path_is_relative
+                 ) WHERE true {path} ORDER BY data_file_id LIMIT {limit}",
+                self.metadata
+            ),
+            &[],
+        )
+    }
+
+    /// Whether a file has other times than it had when it was registered.
+    pub(crate) fn bounds_differ(
+        &self,
+        data_file_id: i64,
+        table: &TableName,
+        footer: &Footer,
+    ) -> Result<bool, DatabaseError> {
+        #[derive(Deserialize)]
+        struct Row {
+            column_id: i64,
+            min_us: Option<i64>,
+            max_us: Option<i64>,
+        }
+        let known = self.session.rows::<Row>(
+            &format!(
+                "SELECT column_id, epoch_us(TRY_CAST(min_value AS TIMESTAMP)) AS min_us,
+                    epoch_us(TRY_CAST(max_value AS TIMESTAMP)) AS max_us
+                 FROM {}.ducklake_file_column_stats WHERE data_file_id = {data_file_id}",
+                self.metadata
+            ),
+            &[],
+        )?;
+        let Some(table) = self.tables.get(table) else {
+            return Ok(false);
+        };
+        let differs = |row: &Row| {
+            let column = table
+                .columns
+                .iter()
+                .find(|(_, c)| c.column_id == row.column_id);
+            let column = column.filter(|(_, c)| c.column_type.is_some_and(keeps_bounds));
+            let found = column.and_then(|(name, _)| {
+                footer
+                    .columns
+                    .iter()
+                    .find(|found| found.name == name.as_str())
+            });
+            found.is_some_and(|found| found.bounds.ends() != (row.min_us, row.max_us))
+        };
+        Ok(known.iter().any(differs))
+    }
+
     /// Works out every row, from what the catalog has now.
-    fn rows(&self, commits: &[NewCommit], next_file_id: &mut i64) -> Result<Rows, DatabaseError> {
-        let files = commits.iter().flat_map(|commit| &commit.files);
+    fn rows(&self, files: &[&NewFile], next_file_id: &mut i64) -> Result<Rows, DatabaseError> {
         // DuckLake knows no file without rows.
+        let files = files.iter().copied();
         let files: Vec<_> = files.filter(|file| file.footer.record_count > 0).collect();
         let mut tables = BTreeMap::new();
         for file in &files {
@@ -316,14 +484,7 @@ impl Catalog {
         )
     }
 
-    fn write_snapshot<'a>(
-        &self,
-        snapshot: Snapshot,
-        table_ids: impl Iterator<Item = &'a i64>,
-    ) -> Result<(), DatabaseError> {
-        let changes: Vec<_> = table_ids
-            .map(|id| format!("inserted_into_table:{id}"))
-            .collect();
+    fn write_snapshot(&self, snapshot: Snapshot, changes: &[String]) -> Result<(), DatabaseError> {
         let Snapshot {
             snapshot_id,
             schema_version,
@@ -340,25 +501,6 @@ impl Catalog {
             self.metadata,
             changes.join(",")
         ))
-    }
-
-    fn write_ledger(&self, commits: &[NewCommit], snapshot_id: i64) -> Result<(), DatabaseError> {
-        let row = |commit: &NewCommit| LedgerRow {
-            edge: commit.edge.clone(),
-            sequence: commit.sequence.0,
-            files: commit.files.len() as u64,
-            rows: commit
-                .files
-                .iter()
-                .map(|file| file.footer.record_count)
-                .sum(),
-        };
-        self.session.insert(
-            &format!("{}.heplake_commit", self.metadata),
-            r#""edge":"VARCHAR","sequence":"BIGINT","files":"BIGINT","rows":"BIGINT""#,
-            &format!("r.*, {snapshot_id} AS snapshot_id, epoch_us(now()) AS registered_us"),
-            &commits.iter().map(row).collect::<Vec<_>>(),
-        )
     }
 }
 

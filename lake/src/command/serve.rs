@@ -13,7 +13,7 @@ use heplake_host::{
 };
 use heplake_lake::{
     DatabaseError, Lake, LakeSettings, OpenError,
-    http::{Api, routes},
+    http::{Api, RepairGuard, routes},
     watcher::Watcher,
 };
 use std::{path::Path, sync::Arc};
@@ -36,6 +36,9 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
     };
     let settings = LakeSettings::resolve(configuration)?;
     let http = http_address(configuration)?;
+    let control = ControlSettings::resolve(configuration)?;
+    let repairs = http.map(|address| RepairGuard::of(address, control.as_ref()));
+    let repairs = repairs.transpose()?;
     let half = match halves {
         Halves::Both(_) => Half::Both,
         Halves::Lake => Half::Lake,
@@ -75,7 +78,10 @@ pub(crate) async fn run(configuration: &Configuration, halves: Halves) -> Result
         stop_watching.clone(),
     ));
     let server = http.and_then(|address| {
-        let api = Api::new(lake, watcher, edge_state, Arc::clone(&health), metrics);
+        let mut api = Api::new(lake, watcher, edge_state, Arc::clone(&health), metrics);
+        if let Some(repairs) = repairs {
+            api = api.with_repairs(repairs);
+        }
         let routes = routes(api, HostGuard::of(address));
         http::spawn(listener, routes, "queries", &stop_http)
     });

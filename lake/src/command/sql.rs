@@ -162,7 +162,7 @@ fn statement(argument: &str) -> Result<String, Failure> {
 }
 
 /// Where the lake of this configuration serves: on all addresses means here, too.
-fn configured_server(configuration: &Configuration) -> Result<String, Failure> {
+pub(super) fn configured_server(configuration: &Configuration) -> Result<String, Failure> {
     let address = http_address(configuration)?.ok_or_else(|| {
         Failure::Usage(
             "http.enable is false, so that no lake answers; --server names another".into(),

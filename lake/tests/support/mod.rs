@@ -36,22 +36,38 @@ pub(crate) const DAY: &str = "2026-11-22";
 pub(crate) type Row<'a> = Vec<(&'a str, String)>;
 
 pub(crate) struct Site {
-    directory: TempDir,
+    settings: LakeSettings,
+    /// Removed when dropped.
+    _directory: Option<TempDir>,
 }
 
 impl Site {
     pub(crate) fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
         Self {
-            directory: tempfile::tempdir().unwrap(),
+            settings: settings(directory.path()),
+            _directory: Some(directory),
+        }
+    }
+
+    /// A site in a directory that is not this one's to remove.
+    pub(crate) fn at(directory: &Path) -> Self {
+        Self::with(&settings(directory))
+    }
+
+    pub(crate) fn with(settings: &LakeSettings) -> Self {
+        Self {
+            settings: settings.clone(),
+            _directory: None,
         }
     }
 
     pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
+        self.settings.catalog_path.parent().unwrap()
     }
 
     pub(crate) fn settings(&self) -> LakeSettings {
-        settings(self.path())
+        self.settings.clone()
     }
 
     pub(crate) fn open(&self) -> Lake {
@@ -282,4 +298,17 @@ pub(crate) fn ask(lake: &Lake, sql: &str) -> String {
         Ok(answer) => text(&answer),
         Err(error) => panic!("{sql}: {error}"),
     }
+}
+
+/// A DuckDB that knows nothing of Heplake.
+pub(crate) fn duckdb() -> duckdb::Connection {
+    let extensions = concat!(env!("DUCKDB_LIB_DIR"), "/extensions");
+    let config = duckdb::Config::default()
+        .with("extension_directory", extensions)
+        .unwrap();
+    let duckdb = duckdb::Connection::open_in_memory_with_flags(config).unwrap();
+    duckdb
+        .execute_batch("LOAD icu; LOAD sqlite_scanner; LOAD ducklake")
+        .unwrap();
+    duckdb
 }

@@ -56,6 +56,7 @@ impl Service {
             .arg(&configuration)
             // Tests may be told something that is no setting.
             .env_remove("HEPLAKE_BLESS")
+            .env_remove("HEPLAKE_CACHE")
             .stderr(Stdio::null())
             .spawn()
             .unwrap();

@@ -435,3 +435,42 @@ fn told(repaired: &Repaired) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    const PAGE: &str = include_str!("../../../docs/repair.md");
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: RepairArguments,
+    }
+
+    #[test]
+    fn every_command_of_the_page_can_be_given() {
+        let lines = PAGE.lines().map(str::trim);
+        let commands = lines.filter_map(|line| line.strip_prefix("heplake repair "));
+        let commands: Vec<_> = commands.collect();
+        assert!(commands.len() >= 10, "{commands:?}");
+        for command in commands {
+            let words = command.split(" #").next().unwrap_or_default();
+            let words = std::iter::once("repair").chain(words.split_whitespace());
+            match Line::try_parse_from(words) {
+                Ok(line) => drop(line.arguments.verb.given().unwrap()),
+                Err(error) => panic!("{command}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn every_decision_of_the_page_can_be_sent() {
+        let (_, block) = PAGE.split_once("```json\n").unwrap();
+        let (block, _) = block.split_once("```").unwrap();
+        let decisions = serde_json::Deserializer::from_str(block).into_iter::<Given>();
+        let decisions: Vec<_> = decisions.map(Result::unwrap).collect();
+        assert_eq!(decisions.len(), 7, "{decisions:?}");
+    }
+}

@@ -9,6 +9,7 @@ use heplake_host::{
     configuration::{Configuration, ControlSettings},
     http::read_token,
     process::Failure,
+    service::apply_permissions,
 };
 use heplake_lake::{
     ColumnDecision, Condition, Decision, Given, Lake, LakeSettings, Repaired, ladder::printable,
@@ -275,6 +276,8 @@ fn open(configuration: &Configuration) -> Result<Lake, Failure> {
             settings.catalog_path.display()
         )));
     }
+    // What is written anew has the rights of what the service writes.
+    apply_permissions(configuration)?;
     Lake::open(&settings).map_err(|error| Failure::of("the lake cannot be opened", &error))
 }
 

@@ -39,16 +39,21 @@ pub(super) fn log_level(value: &Value) -> Result<Targets, Expected> {
 
 fn level(word: &str) -> Result<LevelFilter, Expected> {
     let word = word.trim().to_ascii_lowercase();
-    let alias = ALIASES.iter().find(|(alias, _)| *alias == word);
-    let name = alias.map_or(&*word, |(_, level)| *level);
+    let meant = |word: &str| {
+        let alias = ALIASES.iter().find(|(alias, _)| *alias == word);
+        alias.map_or_else(|| word.to_owned(), |(_, level)| (*level).to_owned())
+    };
+    let name = &*meant(&word);
     if LEVELS.contains(&name) {
         return name.parse().map_err(|_| expected(""));
     }
-    let meant = nearest(&word, ' ', LEVELS.map(String::from).into_iter());
-    Err(match meant {
-        Some(meant) => expected(&format!("; did you mean {meant}?")),
-        None => expected(""),
-    })
+    let known = LEVELS.iter().chain(ALIASES.iter().map(|(alias, _)| alias));
+    Err(
+        match nearest(&word, ' ', known.map(|name| (*name).to_owned())) {
+            Some(nearest) => expected(&format!("; did you mean {}?", meant(&nearest))),
+            None => expected(""),
+        },
+    )
 }
 
 fn known(target: &str) -> Result<&str, Expected> {

@@ -57,7 +57,7 @@ const LADDER_COLUMNS: usize = 120;
 
 /// The routes, as an error lists them.
 const ROUTES: &str = "GET /health, GET /metrics, GET /api/v1/tables, POST /api/v1/sql, \
-     GET /api/v1/search, GET /api/v1/calls/{session_id}, GET and POST /api/v1/repair";
+     GET /api/v1/search, GET /api/v1/calls/{session_id}, GET /api/v1/repair, POST /api/v1/repair";
 
 /// What the routes need.
 #[derive(Clone)]

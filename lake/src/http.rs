@@ -171,10 +171,8 @@ pub fn routes(api: Api, guard: HostGuard) -> Router {
         .route("/api/v1/sql", post(sql))
         .route("/api/v1/search", get(search))
         .route("/api/v1/calls/{*session_id}", get(call))
-        .route(
-            "/api/v1/repair",
-            get(repair::condition).post(repair::repair),
-        )
+        .route("/api/v1/repair", get(repair::condition))
+        .route("/api/v1/repair", post(repair::repair))
         .layer(middleware::from_fn(guard::check_host))
         .layer(Extension(guard));
     Router::new()

@@ -205,6 +205,8 @@ pub struct ContainedParser {
     search: Search,
     /// Items of the batch in hand that faulted, and how; rising.
     faults: Vec<(u32, &'static str)>,
+    /// It was cut off in the batch in hand, and left the rest of it to its successor.
+    is_cut_off: bool,
 }
 
 /// Not this component's: the second verdict of `wit/heplake.wit`.
@@ -237,6 +239,7 @@ impl ContainedParser {
             instances,
             search: Search::default(),
             faults: Vec::new(),
+            is_cut_off: false,
         })
     }
 
@@ -268,7 +271,9 @@ impl ContainedParser {
     /// at least one, and as many as there are verdicts. The others are to be handed in again.
     ///
     /// Without the component, since it faulted too often, each item of an envelope has
-    /// faulted, and a payload is nobody's.
+    /// faulted, and a payload is nobody's. If another version is about to take over, the rest of
+    /// the batch has no verdicts instead ([`is_cut_off`](Self::is_cut_off)): there may be none
+    /// at all then.
     pub fn parse(&mut self, items: &Items<'_>) -> Checked {
         self.faults.clear();
         let description = self.source.description();
@@ -279,12 +284,37 @@ impl ContainedParser {
             shape: &self.shape,
             instances: &mut self.instances,
             faults: &mut self.faults,
+            is_cut_off: false,
             all: Checked::default(),
         };
         self.search.run(items.ends.len(), &mut parsing);
+        self.is_cut_off = parsing.is_cut_off;
         let all = parsing.all;
         self.instances.tidy();
         all
+    }
+
+    /// How many of the first items of the batch parsed last have their answers: one at least,
+    /// unless the component was cut off.
+    #[must_use]
+    pub fn answered(&self, parsed: &Checked) -> usize {
+        match self.is_cut_off {
+            true => parsed.verdicts().len(),
+            false => parsed.verdicts().len().max(1),
+        }
+    }
+
+    /// Whether it was cut off in the batch parsed last, and left the rest of it to the version
+    /// that takes over.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off
+    }
+
+    /// What takes the component out of service.
+    #[must_use]
+    pub fn breaker(&self) -> &Arc<Breaker> {
+        self.instances.breaker()
     }
 
     /// What became of an item of the batch parsed last.
@@ -320,6 +350,7 @@ struct Parsing<'a> {
     shape: &'a RowShape,
     instances: &'a mut Instances<dyn Parse>,
     faults: &'a mut Vec<(u32, &'static str)>,
+    is_cut_off: bool,
     all: Checked,
 }
 
@@ -402,7 +433,9 @@ impl Attempts for Parsing<'_> {
     }
 
     fn give_up(&mut self, rest: Range<usize>, reason: &'static str) {
-        if reason == TRIPPED && !self.is_envelope {
+        if reason == TRIPPED && self.instances.breaker().awaits_successor() {
+            self.is_cut_off = true;
+        } else if reason == TRIPPED && !self.is_envelope {
             self.answer(rest, NOT_MINE, None);
         } else {
             self.answer(rest, FAULTED, Some(reason));
@@ -415,6 +448,8 @@ pub struct ContainedRouter {
     source: Arc<dyn RouterSource>,
     instances: Instances<dyn Route>,
     search: Search,
+    /// It was cut off among the rows in hand, and left the rest of them to its successor.
+    is_cut_off: bool,
 }
 
 impl ContainedRouter {
@@ -432,6 +467,7 @@ impl ContainedRouter {
             source,
             instances,
             search: Search::default(),
+            is_cut_off: false,
         })
     }
 
@@ -454,19 +490,35 @@ impl ContainedRouter {
     }
 
     /// For each row the place of its table; none of a row on which the router faults, or
-    /// when it faulted too often to be asked.
+    /// when it faulted too often to be asked. If another version is about to take over, the rest
+    /// of the rows has no answers instead ([`is_cut_off`](Self::is_cut_off)).
     pub fn route(&mut self, fields: Quoted<'_>, rows: usize) -> Vec<Option<u32>> {
         let mut routing = Routing {
             fields,
             rows,
             width: self.source.description().reads.len(),
             instances: &mut self.instances,
+            is_cut_off: false,
             tables: Vec::with_capacity(rows),
         };
         self.search.run(rows, &mut routing);
+        self.is_cut_off = routing.is_cut_off;
         let tables = routing.tables;
         self.instances.tidy();
         tables
+    }
+
+    /// Whether it was cut off among the rows routed last, and left the rest of them to the version
+    /// that takes over.
+    #[must_use]
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off
+    }
+
+    /// What takes the component out of service.
+    #[must_use]
+    pub fn breaker(&self) -> &Arc<Breaker> {
+        self.instances.breaker()
     }
 }
 
@@ -477,6 +529,7 @@ struct Routing<'a> {
     /// Cells of a row.
     width: usize,
     instances: &'a mut Instances<dyn Route>,
+    is_cut_off: bool,
     tables: Vec<Option<u32>>,
 }
 
@@ -506,7 +559,11 @@ impl Attempts for Routing<'_> {
         self.instances.note_excused(items, fault, [alone, together]);
     }
 
-    fn give_up(&mut self, rest: Range<usize>, _: &'static str) {
+    fn give_up(&mut self, rest: Range<usize>, reason: &'static str) {
+        if reason == TRIPPED && self.instances.breaker().awaits_successor() {
+            self.is_cut_off = true;
+            return;
+        }
         self.tables.extend(rest.map(|_| None));
     }
 }

@@ -64,7 +64,7 @@ pub use listener::ListenError;
 pub use live_samples::{LiveSamples, Sample};
 pub use lock::{FileLock, FileLockError};
 pub use permissions::DataPermissions;
-pub use pipeline::{Pipeline, PipelineError, Tally, TimeWindow};
+pub use pipeline::{Pipeline, PipelineError, Tally, TimeWindow, Unfinished};
 pub use rows::{PlanError, TablePlan, TableRows, Values};
 pub use sandbox::{
     AnyComponent, Compiled, ComponentError, Engine, Export, Fault, Limits, Memory, Parser,

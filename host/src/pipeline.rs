@@ -11,25 +11,28 @@
 //! The pipeline knows no protocol, no socket and no file; time and chance are handed in.
 
 mod groups;
+mod opened;
 mod payloads;
 mod protocol;
 mod repeats;
 mod tally;
+mod unfinished;
 mod uuids;
 
-pub use self::{protocol::PipelineError, tally::Tally};
+pub use self::{protocol::PipelineError, tally::Tally, unfinished::Unfinished};
 
 use self::{
-    groups::{Groups, Unpacked},
+    groups::{Groups, Unpacked, by_proto_type},
+    opened::{Opened, Received, split_off},
     payloads::{Payloads, gather, of_one_batch},
     protocol::Protocol,
     repeats::Repeats,
+    unfinished::UnfinishedPayloads,
     uuids::Uuids,
 };
 use crate::{
     batch::{PacketBatch, item_bounds},
-    checked::Checked,
-    contained::{ContainedParser, ContainedRouter, Items, Outcome},
+    contained::{Breaker, ContainedParser, ContainedRouter, Items, Outcome},
     live_samples::LiveSamples,
     rows::{
         EnvelopeFields, NONE, Origin, PlanError, Refusal, Row, Space, TablePlan, TablePlans,
@@ -209,63 +212,141 @@ impl Pipeline {
         batch: PacketBatch,
         mut write: impl FnMut(TableRows<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.tally.count_packets(batch.len());
-        let mut left = Some(batch);
-        while let Some(batch) = left {
-            left = self.process_first(batch, &mut write)?;
+        let mut unfinished = self.process_until_cut_off(batch, &mut write)?;
+        while let Some(left) = unfinished {
+            self.expect_no_successor();
+            unfinished = self.go_on(left, &mut write)?;
         }
-        self.tally.count_batch();
         Ok(())
     }
 
-    /// Turns as many of the first packets into rows as one batch may give rows; gives back
-    /// the others.
+    /// Turns packets into rows until a component is cut off whose version before is about to take
+    /// over. Gives the part of the batch that it leaves to the pipeline of that version.
+    ///
+    /// # Errors
+    /// Only what `write` fails with, or a fault of this program: input cannot fail it.
+    pub fn process_until_cut_off<E: From<PlanError>>(
+        &mut self,
+        batch: PacketBatch,
+        write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
+    ) -> Result<Option<Unfinished>, E> {
+        self.tally.count_packets(batch.len());
+        let unfinished = Unfinished {
+            payloads: None,
+            packets: Some(batch),
+        };
+        self.go_on(unfinished, write)
+    }
+
+    /// Goes on with what another pipeline has left of a batch. Gives what this one leaves in its
+    /// turn.
+    ///
+    /// # Errors
+    /// Only what `write` fails with, or a fault of this program: input cannot fail it.
+    pub fn go_on<E: From<PlanError>>(
+        &mut self,
+        unfinished: Unfinished,
+        write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
+    ) -> Result<Option<Unfinished>, E> {
+        let mut payloads = match unfinished.payloads {
+            Some(left) => self.finish_payloads(left, write)?,
+            None => None,
+        };
+        let mut packets = unfinished.packets;
+        while payloads.is_none()
+            && let Some(batch) = packets.take()
+        {
+            (payloads, packets) = self.process_first(batch, write)?;
+            if self.envelope.is_cut_off() {
+                break;
+            }
+        }
+        if payloads.is_some() || packets.is_some() {
+            return Ok(Some(Unfinished { payloads, packets }));
+        }
+        self.tally.count_batch();
+        Ok(None)
+    }
+
+    /// Turns as many of the first packets into rows as one batch may give rows. Gives the
+    /// payloads that are left to the next pipeline, and the other packets.
     fn process_first<E: From<PlanError>>(
         &mut self,
         mut batch: PacketBatch,
         write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
-    ) -> Result<Option<PacketBatch>, E> {
+    ) -> Result<(Option<UnfinishedPayloads>, Option<PacketBatch>), E> {
         let packets = Space::new(std::mem::take(&mut batch.bytes));
-        let mut enveloped = self.envelope.parse(&Items {
+        let mut envelope = self.envelope.parse(&Items {
             bytes: packets.bytes(),
             ends: &batch.ends,
             received: &batch.received,
             ..Items::default()
         });
-        // One at least, whatever an envelope does: the rest is what goes on.
-        let first = enveloped.verdicts().len().max(1);
+        let first = self.envelope.answered(&envelope);
         let others = split_off(&mut batch, packets.bytes(), first);
-        let envelope_scratch = Space::new(enveloped.take_scratch());
-        let received = Received {
-            packets: &packets,
-            envelope_scratch: &envelope_scratch,
-            envelope: &enveloped,
-            batch: &batch,
+        let envelope_scratch = Space::new(envelope.take_scratch());
+        let opened = Opened {
+            packets,
+            envelope_scratch,
+            envelope,
+            batch,
         };
+        let received = opened.received();
 
         let unpacked = self.unpacked(&received);
         if let Some(samples) = &self.samples {
             samples.offer(
-                &batch,
-                packets.bytes(),
+                received.batch,
+                received.packets.bytes(),
                 unpacked.iter().map(|one| (one.row.packet, one.proto_type)),
             );
         }
         self.write_refused(&received, write)?;
-        let mut groups = Groups::of(&unpacked, &self.protocols);
+        let payloads = self.parse_payloads(&received, &unpacked, write)?;
+        let left = (!payloads.is_empty()).then(|| UnfinishedPayloads {
+            opened,
+            payloads,
+            envelope: self.envelope.description().clone(),
+            enveloped_by: self.enveloped_by.clone(),
+        });
+        Ok((left, others))
+    }
+
+    /// Has payloads parsed and routed. Gives those that are left to the next pipeline, since their
+    /// parser or router was cut off.
+    fn parse_payloads<E: From<PlanError>>(
+        &mut self,
+        received: &Received<'_>,
+        unpacked: &[Unpacked],
+        write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
+    ) -> Result<Vec<Unpacked>, E> {
+        let mut groups = Groups::of(unpacked, &self.protocols);
+        let mut unfinished = Vec::new();
         for index in 0..self.protocols.len() {
             let group = std::mem::take(&mut groups.by_protocol[index]);
             let mut left = group.as_slice();
             while !left.is_empty() {
-                let (first, others) = self.parse_first(index, &received, left, write)?;
+                let (first, others) = self.parse_first(index, received, left, write)?;
                 groups.without_parser.extend(others);
                 left = left.get(first..).unwrap_or_default();
+                if self.protocols[index].is_cut_off() {
+                    unfinished.extend_from_slice(left);
+                    break;
+                }
             }
         }
         if !groups.without_parser.is_empty() {
-            self.write_unparsed(&received, &groups.without_parser, write)?;
+            self.write_unparsed(received, &groups.without_parser, write)?;
         }
-        Ok(others)
+        Ok(unfinished)
+    }
+
+    /// What cuts its components off.
+    fn breakers(&self) -> Vec<&Arc<Breaker>> {
+        let protocols = self.protocols.iter().flat_map(Protocol::breakers);
+        std::iter::once(self.envelope.breaker())
+            .chain(protocols)
+            .collect()
     }
 
     /// The envelope's rows, with what the host reads of them.
@@ -392,9 +473,30 @@ impl Pipeline {
         let group = group.get(..of_one_batch(group)).unwrap_or(group);
         let payloads = Payloads::of(group, received, context);
         let mut parsed = parser.parse(&payloads.items());
-        let first = parsed.verdicts().len().max(1);
-        let group = group.get(..first).unwrap_or(group);
+        let mut first = parser.answered(&parsed);
         let scratch = Space::new(parsed.take_scratch());
+        let tables = match router {
+            Some(router) => {
+                let fields = gather(&parsed, reads, payloads.space.bytes(), scratch.bytes());
+                router.route(fields.quoted(), parsed.rows())
+            }
+            None => {
+                let table = |item: &u32| {
+                    let proto_type = group.get(*item as usize)?.proto_type;
+                    let at = proto_types
+                        .iter()
+                        .position(|t| u64::from(*t) == proto_type)?;
+                    u32::try_from(at).ok()
+                };
+                parsed.items().iter().map(table).collect()
+            }
+        };
+        // A router that was cut off has not answered for the rows of this payload and of those
+        // behind it.
+        if let Some(&item) = parsed.items().get(tables.len()) {
+            first = first.min(item as usize);
+        }
+        let group = group.get(..first).unwrap_or(group);
 
         let mut others = Vec::new();
         let mut refusals = Vec::new();
@@ -421,22 +523,6 @@ impl Pipeline {
             }
         }
 
-        let tables = match router {
-            Some(router) => {
-                let fields = gather(&parsed, reads, payloads.space.bytes(), scratch.bytes());
-                router.route(fields.quoted(), parsed.rows())
-            }
-            None => {
-                let table = |item: &u32| {
-                    let proto_type = group.get(*item as usize)?.proto_type;
-                    let at = proto_types
-                        .iter()
-                        .position(|t| u64::from(*t) == proto_type)?;
-                    u32::try_from(at).ok()
-                };
-                parsed.items().iter().map(table).collect()
-            }
-        };
         let mut by_table: Vec<Vec<Row>> = vec![Vec::new(); plans.len()];
         let mut last_unrouted = None;
         let mut repeats = Repeats::of(&parsed);
@@ -480,45 +566,34 @@ impl Pipeline {
         write: &mut impl FnMut(TableRows<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let nothing = Space::new(Vec::new());
-        let mut by_type: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
-        let mut refused = Vec::new();
-        let refusals = [Refusal {
-            reason: OUT_OF_RANGE.into(),
-            component: self.envelope.label().clone(),
-            bytes: Cell::NULL,
-            packet: true,
-        }];
-        let mut spans = Vec::new();
-        for unpacked in group {
-            match u32::try_from(unpacked.proto_type.min(PROTO_TYPE_MAX + 1)) {
-                Ok(proto_type) if u64::from(proto_type) <= PROTO_TYPE_MAX => {
-                    by_type.entry(proto_type).or_default().push(unpacked.row);
-                }
-                _ => {
-                    let packet = unpacked.row.packet;
-                    let (start, end) = item_bounds(&received.batch.ends, packet as usize);
-                    // All bytes of a packet once, however many rows of it are refused.
-                    let bytes = match refused.last() {
-                        Some(Row { packet: last, .. }) if *last == packet => unpacked.payload,
-                        _ => Cell::span(start as u32, (end - start) as u32),
-                    };
-                    refused.push(Row {
-                        refusal: spans.len() as u32,
-                        ..unpacked.row
-                    });
-                    spans.push(Refusal {
-                        bytes,
-                        ..refusals[0].clone()
-                    });
-                }
-            }
+        let (by_type, out_of_range) = by_proto_type(group);
+        let mut refusals = Vec::with_capacity(out_of_range.len());
+        let mut refused: Vec<Row> = Vec::with_capacity(out_of_range.len());
+        for unpacked in out_of_range {
+            let packet = unpacked.row.packet;
+            let (start, end) = item_bounds(&received.batch.ends, packet as usize);
+            // All bytes of a packet once, however many rows of it are refused.
+            let bytes = match refused.last() {
+                Some(Row { packet: last, .. }) if *last == packet => unpacked.payload,
+                _ => Cell::span(start as u32, (end - start) as u32),
+            };
+            refused.push(Row {
+                refusal: refusals.len() as u32,
+                ..unpacked.row
+            });
+            refusals.push(Refusal {
+                reason: OUT_OF_RANGE.into(),
+                component: self.envelope.label().clone(),
+                bytes,
+                packet: true,
+            });
         }
         if !refused.is_empty() {
             count_refused(&self.envelope, OUT_OF_RANGE, refused.len());
             let packets: Vec<u32> = refused.iter().map(|row| row.packet).collect();
             received.tell_refused(&packets, &self.tally, self.samples.as_deref());
         }
-        let origin = received.origin(&self.fields, None, &nothing, &nothing, &spans);
+        let origin = received.origin(&self.fields, None, &nothing, &nothing, &refusals);
         for (proto_type, rows) in by_type {
             if let std::collections::btree_map::Entry::Vacant(vacant) =
                 self.defaults.entry(proto_type)
@@ -549,58 +624,6 @@ impl Pipeline {
     }
 }
 
-/// A batch once the envelope has been opened.
-struct Received<'a> {
-    packets: &'a Space,
-    envelope_scratch: &'a Space,
-    envelope: &'a Checked,
-    batch: &'a PacketBatch,
-}
-
-impl<'a> Received<'a> {
-    fn arrived(&self, packet: u32) -> u64 {
-        self.batch
-            .received
-            .get(packet as usize)
-            .copied()
-            .unwrap_or(0)
-    }
-
-    /// Counts packets that a component refused or faulted on, and keeps samples of them.
-    /// What it set aside is neither: nobody holds keep-alives against it.
-    fn tell_refused(&self, packets: &[u32], tally: &Tally, samples: Option<&LiveSamples>) {
-        tally.count_refused(packets.len());
-        if let Some(samples) = samples.filter(|_| !packets.is_empty()) {
-            let packets = packets.iter().copied();
-            samples.refused(self.batch, self.packets.bytes(), packets);
-        }
-    }
-
-    fn origin(
-        &self,
-        fields: &EnvelopeFields,
-        payload: Option<&'a Checked>,
-        payloads: &'a Space,
-        payload_scratch: &'a Space,
-        refusals: &'a [Refusal],
-    ) -> Origin<'a> {
-        Origin {
-            envelope: self.envelope,
-            payload,
-            spaces: [
-                self.packets,
-                self.envelope_scratch,
-                payloads,
-                payload_scratch,
-            ],
-            received: &self.batch.received,
-            peers: &self.batch.peers,
-            timestamp_field: fields.timestamp,
-            refusals,
-        }
-    }
-}
-
 /// The reason to store an item as rejected, if it is to be; counts it either way.
 fn refusal(
     outcome: Outcome<'_>,
@@ -627,26 +650,6 @@ fn count_refused(parser: &ContainedParser, reason: &str, packets: usize) {
     metrics::counter!("heplake_packets_refused_total",
         "component" => parser.named().name.clone(), "reason" => reason.to_owned())
     .increment(packets as u64);
-}
-
-/// Leaves the first packets in a batch whose bytes are these; gives back the others.
-fn split_off(batch: &mut PacketBatch, bytes: &[u8], first: usize) -> Option<PacketBatch> {
-    if first >= batch.len() {
-        return None;
-    }
-    let (start, _) = item_bounds(&batch.ends, first);
-    let ends = batch.ends.split_off(first);
-    let unfinished = batch.unfinished.iter();
-    let unfinished = unfinished.filter_map(|packet| packet.checked_sub(first as u32));
-    let unfinished = unfinished.collect();
-    batch.unfinished.retain(|packet| (*packet as usize) < first);
-    Some(PacketBatch {
-        unfinished,
-        bytes: bytes.get(start..).unwrap_or_default().to_vec(),
-        ends: ends.iter().map(|end| end - start as u32).collect(),
-        received: batch.received.split_off(first.min(batch.received.len())),
-        peers: batch.peers.split_off(first.min(batch.peers.len())),
-    })
 }
 
 /// Hands rows on, those of each date for themselves.

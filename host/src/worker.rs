@@ -15,7 +15,7 @@ use crate::{
     data_file::{DataFileError, SealedFile},
     health::{Code, Health},
     pipeline::{Pipeline, Tally},
-    rows::PlanError,
+    rows::{PlanError, TableRows},
 };
 use heplake_format::{ComponentDigest, EdgeName, PartitionDate, Sequence, Table};
 use std::{
@@ -314,7 +314,13 @@ impl Worker {
         files.hold_up(|| exchange.meet(pipeline));
         *packets += batch.len() as u64;
         metrics::counter!("heplake_packets_processed_total").increment(batch.len() as u64);
-        pipeline.process(batch, |rows| files.write(&rows))
+        let mut write = |rows: TableRows<'_>| files.write(&rows);
+        let mut unfinished = pipeline.process_until_cut_off(batch, &mut write)?;
+        while let Some(left) = unfinished {
+            exchange.await_successor(pipeline);
+            unfinished = pipeline.go_on(left, &mut write)?;
+        }
+        Ok(())
     }
 
     /// Ends all files.

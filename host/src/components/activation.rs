@@ -206,6 +206,12 @@ impl Control {
             .map(|version| (version.named().name.clone(), version.named().digest.clone()))
             .collect();
         let prepared_ms = started.elapsed().as_secs_f64() * 1000.0;
+        // A canary that is cut off goes back to the version that serves now.
+        let serving = self.serving();
+        for version in &versions {
+            let has_before = serving.get(&version.named().name).is_some();
+            version.breaker().expect_successor(has_before);
+        }
         let (mut activated, before) = match self.swap(changing, pipelines, &versions) {
             Ok(swapped) => swapped,
             Err(error) => {
@@ -239,6 +245,7 @@ impl Control {
             tell_serves(version, true);
         }
         self.forget_told(&set_before, named.iter().map(|(name, _)| name));
+        self.expect_successors();
         changing.warm = Some(Warm {
             set: set_before,
             pipelines: before,

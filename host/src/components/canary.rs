@@ -60,7 +60,7 @@ impl Canary {
             let failed = |reason| ControlError::CanaryFailed { batches, reason };
             for (version, before) in &self.faults {
                 let faults = version.breaker().faults() - before;
-                if faults > 0 && !self.faulted_before {
+                if faults > 0 && (!self.faulted_before || version.breaker().is_tripped()) {
                     let name = &version.named().name;
                     return Err(failed(format!("`{name}` faulted {faults} times")));
                 }

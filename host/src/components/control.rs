@@ -242,6 +242,7 @@ impl Control {
             tell_serves(version, true);
         }
         *lock(&control.serving) = set;
+        control.expect_successors();
         Ok(control)
     }
 
@@ -258,9 +259,13 @@ impl Control {
         lock(&self.changing).workers = Workers::new(workers);
     }
 
-    /// Nothing more is changed: a canary that is watched ends at once.
+    /// Nothing more is changed: a canary that is watched ends at once, and no worker waits for a
+    /// version that takes over.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
+        for version in self.serving().versions() {
+            version.breaker().expect_successor(false);
+        }
     }
 
     /// Whether nothing more is changed.

@@ -86,7 +86,7 @@ impl Control {
     }
 
     /// Waits for whoever changes what serves, but for no canary.
-    fn change_at_once(&self) -> std::sync::MutexGuard<'_, Changing> {
+    pub(super) fn change_at_once(&self) -> std::sync::MutexGuard<'_, Changing> {
         self.urgent.fetch_add(1, Ordering::AcqRel);
         let changing = lock(&self.changing);
         self.urgent.fetch_sub(1, Ordering::AcqRel);
@@ -172,6 +172,7 @@ impl Control {
         if failed.is_some() {
             lock(&self.replaced).insert(name.into());
         }
+        self.expect_successors();
         // Whoever goes back needs it now: a full disk is no reason to go on with what is bad.
         activated.warning = written.err().map(|error| {
             tracing::error!(%error, name, "a rollback could not be written down: that is tried again, and until then a restart would undo it");
@@ -282,12 +283,14 @@ impl Control {
                 });
             }
             if !has_before {
+                version.breaker().expect_successor(false);
                 tracing::error!(component = %named.name, "there is no version before it: its payloads are stored raw until another is activated");
                 continue;
             }
             // The one before may have been cut off itself: then it is next.
             let back = self.go_back(&mut changing, &named.name, "breaker", Some(&reason));
             if let Err(error) = back {
+                version.breaker().expect_successor(false);
                 tracing::error!(component = %named.name, %error, "it could not be rolled back, and is tried again");
             }
         }
@@ -310,6 +313,21 @@ impl Control {
             said.push(format!("the version before serves as {name}"));
         }
         (!said.is_empty()).then(|| said.join("; "))
+    }
+
+    /// Tells the breaker of each component that serves whether there is a version to go back to:
+    /// then the workers store nothing raw while it is on its way. One that was cut off already
+    /// has told its workers.
+    pub(super) fn expect_successors(&self) {
+        for version in self.serving().versions() {
+            let name = &version.named().name;
+            let before = self.before(name).ok();
+            let has_before =
+                before.is_some_and(|before| before.get(name).is_some_and(Option::is_some));
+            if !version.breaker().is_tripped() && !self.is_stopping() {
+                version.breaker().expect_successor(has_before);
+            }
+        }
     }
 
     /// A version that serves, was cut off, and about which something is to be done now.

@@ -21,6 +21,7 @@ pub struct Breaker {
     window: Duration,
     faults: AtomicU64,
     tripped: AtomicBool,
+    successor: AtomicBool,
     recent: Mutex<Recent>,
 }
 
@@ -43,6 +44,7 @@ impl Breaker {
             window,
             faults: AtomicU64::new(0),
             tripped: AtomicBool::new(false),
+            successor: AtomicBool::new(false),
             recent: Mutex::default(),
         }
     }
@@ -71,6 +73,18 @@ impl Breaker {
         // Nothing else is read on the strength of it: an instance that learns of it one
         // batch later does no harm.
         self.tripped.load(Ordering::Relaxed)
+    }
+
+    /// Says whether another version takes over once this one is cut off. Then nothing of what it
+    /// was for is stored raw meanwhile: it waits for that version.
+    pub fn expect_successor(&self, expected: bool) {
+        self.successor.store(expected, Ordering::Relaxed);
+    }
+
+    /// Whether the component is out of service, and another version is about to take over.
+    #[must_use]
+    pub fn awaits_successor(&self) -> bool {
+        self.is_tripped() && self.successor.load(Ordering::Relaxed)
     }
 
     /// The kind of the fault that tripped it.

@@ -113,6 +113,11 @@ impl<I: ?Sized + Instance> Instances<I> {
         }
     }
 
+    /// What takes the component out of service.
+    pub(super) fn breaker(&self) -> &Arc<Breaker> {
+        &self.breaker
+    }
+
     /// Makes ready for the next batch: replaces an instance that has become too large, and
     /// the spare if it was used.
     pub(super) fn tidy(&mut self) {

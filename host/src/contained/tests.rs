@@ -362,6 +362,30 @@ fn a_component_that_faults_too_often_is_not_called_any_more() {
 }
 
 #[test]
+fn what_a_component_is_cut_off_from_has_no_answer_while_another_version_takes_over() {
+    for accepts in [Accepts::ProtocolTypes(vec![1]), Accepts::Datagrams] {
+        let breaker = breaker(2);
+        breaker.expect_successor(true);
+        let contained = Contained {
+            accepts,
+            ..Contained::default()
+        };
+        let (mut parser, _) = touchy_with(contained, breaker.clone());
+        let trap = "Faulted(\"component_trap\")";
+        assert_eq!(
+            parse_first(&mut parser, &["ab", "X", "X", "cd", "X", "ef", "gh"]),
+            ["ab/ba", trap, trap, "cd/dc", trap]
+        );
+        assert!(parser.is_cut_off());
+        assert!(parse_first(&mut parser, &["ef", "gh"]).is_empty());
+        // No version takes over after all.
+        breaker.expect_successor(false);
+        assert_eq!(parse_first(&mut parser, &["ef", "gh"]).len(), 2);
+        assert!(!parser.is_cut_off());
+    }
+}
+
+#[test]
 fn a_breaker_is_shared_by_all_that_contain_the_component() {
     let shared = breaker(1);
     let parser = || {
@@ -411,6 +435,10 @@ impl Route for Instance {
 }
 
 fn router(faults_max: u32) -> ContainedRouter {
+    router_with(breaker(faults_max))
+}
+
+fn router_with(breaker: Arc<Breaker>) -> ContainedRouter {
     let description = RouterDescription {
         name: "touchy-router".into(),
         version: "0.1.0".into(),
@@ -419,7 +447,7 @@ fn router(faults_max: u32) -> ContainedRouter {
         tables: Vec::<TableDescription>::new(),
     };
     let source = TouchyRouter(description, digest("touchy-router"));
-    ContainedRouter::new(Arc::new(source), breaker(faults_max)).unwrap()
+    ContainedRouter::new(Arc::new(source), breaker).unwrap()
 }
 
 fn cells(cells: &[u64]) -> Quoted<'_> {
@@ -448,6 +476,18 @@ fn a_router_that_faults_too_often_is_not_asked_any_more() {
         [None, Some(1), None, None]
     );
     assert_eq!(router.route(cells(&[1, 2]), 2), [None, None]);
+}
+
+#[test]
+fn rows_that_a_router_is_cut_off_from_have_no_answer_while_another_version_takes_over() {
+    let breaker = breaker(1);
+    breaker.expect_successor(true);
+    let mut router = router_with(breaker.clone());
+    assert_eq!(router.route(cells(&[9, 1, 9, 2]), 4), [None, Some(1), None]);
+    assert!(router.is_cut_off());
+    breaker.expect_successor(false);
+    assert_eq!(router.route(cells(&[1, 2]), 2), [None, None]);
+    assert!(!router.is_cut_off());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The envelope's rows, on their way to who parses them.
 
-use super::protocol::Protocol;
+use super::{PROTO_TYPE_MAX, protocol::Protocol};
 use crate::rows::Row;
 use heplake_sdk::Cell;
+use std::collections::BTreeMap;
 
 /// One of the envelope's rows.
 #[derive(Clone, Copy, Debug)]
@@ -38,4 +39,19 @@ impl Groups {
         }
         groups
     }
+}
+
+/// The rows of payloads by their protocol type, and the payloads whose type is out of range.
+pub(super) fn by_proto_type(group: &[Unpacked]) -> (BTreeMap<u32, Vec<Row>>, Vec<Unpacked>) {
+    let mut by_type: BTreeMap<u32, Vec<Row>> = BTreeMap::new();
+    let mut out_of_range = Vec::new();
+    for unpacked in group {
+        match u32::try_from(unpacked.proto_type) {
+            Ok(proto_type) if unpacked.proto_type <= PROTO_TYPE_MAX => {
+                by_type.entry(proto_type).or_default().push(unpacked.row);
+            }
+            _ => out_of_range.push(*unpacked),
+        }
+    }
+    (by_type, out_of_range)
 }

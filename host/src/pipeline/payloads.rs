@@ -1,6 +1,6 @@
 //! What the next stage gets to see of a batch, and no more.
 
-use super::{Received, Unpacked};
+use super::{groups::Unpacked, opened::Received};
 use crate::{
     batch::{BATCH_BYTES_MAX, BATCH_PACKETS_MAX},
     checked::Checked,

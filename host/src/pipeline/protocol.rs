@@ -1,7 +1,7 @@
 //! One protocol's place in a pipeline: its parser, its router, and what fits them together.
 
 use crate::{
-    contained::{ContainedParser, ContainedRouter},
+    contained::{Breaker, ContainedParser, ContainedRouter},
     rows::{PlanError, TablePlan, TablePlans},
 };
 use heplake_format::{ComponentDigest, TableName};
@@ -124,6 +124,18 @@ impl Protocol {
             reads,
             proto_types,
         })
+    }
+
+    /// Whether its parser or its router left something of the last batch to their successors.
+    pub(super) fn is_cut_off(&self) -> bool {
+        let router = self.router.as_ref();
+        self.parser.is_cut_off() || router.is_some_and(ContainedRouter::is_cut_off)
+    }
+
+    /// What cuts its parser and its router off.
+    pub(super) fn breakers(&self) -> impl Iterator<Item = &Arc<Breaker>> {
+        let router = self.router.iter().map(ContainedRouter::breaker);
+        std::iter::once(self.parser.breaker()).chain(router)
     }
 
     /// Memory of its instances, in bytes.

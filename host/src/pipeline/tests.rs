@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    checked::{RowShape, Violation},
+    checked::{Checked, RowShape, Violation},
     contained::{Breaker, Parse, ParserSource, Route, RouterSource},
     sandbox::{ComponentError, Fault},
 };
@@ -257,30 +257,142 @@ fn pipeline_with(store_keep_alives: bool, breaker: &Arc<Breaker>) -> Pipeline {
     .unwrap()
 }
 
-/// Rows as `table date: column=value …`, without UUIDs and nulls.
-fn rows_of(pipeline: &mut Pipeline, packets: &[&[u8]]) -> Vec<String> {
+fn batch_of(packets: &[&[u8]]) -> PacketBatch {
     let mut batch = PacketBatch::default();
     for packet in packets {
         batch.push(packet, RECEIVED, SocketAddr::from(([192, 0, 2, 9], 4000)));
     }
+    batch
+}
+
+/// Rows as `table date: column=value …`, without UUIDs and nulls.
+fn rows_of(pipeline: &mut Pipeline, packets: &[&[u8]]) -> Vec<String> {
     let mut texts = Vec::new();
     let write = |rows: TableRows<'_>| -> Result<(), PlanError> {
-        let table = rows.plan.table();
-        let mut lines = vec![format!("{} {}:", table.name, rows.date); rows.len()];
-        for (column, values) in rows.as_text() {
-            assert_eq!(values.len(), rows.len(), "a value or a null for each row");
-            for (line, value) in lines.iter_mut().zip(values) {
-                if let Some(value) = value.filter(|_| column.name.as_str() != "uuid") {
-                    let received = value.replace(&RECEIVED.to_string(), "received");
-                    *line += &format!(" {}={received}", column.name);
-                }
-            }
-        }
-        texts.extend(lines);
+        texts.extend(as_texts(&rows));
         Ok(())
     };
-    pipeline.process(batch, write).unwrap();
+    pipeline.process(batch_of(packets), write).unwrap();
     texts
+}
+
+fn as_texts(rows: &TableRows<'_>) -> Vec<String> {
+    let table = rows.plan.table();
+    let mut lines = vec![format!("{} {}:", table.name, rows.date); rows.len()];
+    for (column, values) in rows.as_text() {
+        assert_eq!(values.len(), rows.len(), "a value or a null for each row");
+        for (line, value) in lines.iter_mut().zip(values) {
+            if let Some(value) = value.filter(|_| column.name.as_str() != "uuid") {
+                let received = value.replace(&RECEIVED.to_string(), "received");
+                *line += &format!(" {}={received}", column.name);
+            }
+        }
+    }
+    lines
+}
+
+/// Rows of packets that the first pipeline is cut off from, and the second finishes; sorted.
+fn rows_of_both(first: &mut Pipeline, second: &mut Pipeline, packets: &[&[u8]]) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut write = |rows: TableRows<'_>| -> Result<(), PlanError> {
+        texts.extend(as_texts(&rows));
+        Ok(())
+    };
+    let left = first.process_until_cut_off(batch_of(packets), &mut write);
+    let left = left.unwrap().unwrap();
+    assert!(first.awaits_successor());
+    assert!(second.go_on(left, &mut write).unwrap().is_none());
+    texts.sort();
+    texts
+}
+
+/// A breaker that so many faults trip, of a component that has a version before it.
+fn breaker_with_successor(faults_max: u32) -> Arc<Breaker> {
+    let breaker = Arc::new(Breaker::new(faults_max, Duration::from_secs(3600)));
+    breaker.expect_successor(true);
+    breaker
+}
+
+/// The router faults on two of them, and on the second before all of its rows are routed.
+const WITH_TWO_FAULTS: &[&[u8]] = &[
+    b"1||one two",
+    b"9||raw",
+    b"1||#",
+    b"!",
+    b"1||three",
+    b"1||four # five",
+    b"1||six",
+    b"1||?",
+];
+
+#[test]
+fn a_pipeline_that_takes_over_finishes_what_the_one_before_was_cut_off_from() {
+    let mut expected = rows_of(&mut pipeline(false), WITH_TWO_FAULTS);
+    expected.sort();
+    // In the middle of a batch, and before its first packet.
+    for faults_before in [0, 2] {
+        let breaker = breaker_with_successor(1);
+        for _ in 0..faults_before {
+            breaker.fault(std::time::Instant::now(), "component_trap");
+        }
+        let mut first = pipeline_with(false, &breaker);
+        let rows = rows_of_both(&mut first, &mut pipeline(false), WITH_TWO_FAULTS);
+        assert_eq!(rows, expected, "{faults_before} faults before");
+    }
+}
+
+#[test]
+fn a_pipeline_that_nobody_takes_over_from_stores_raw_what_it_was_cut_off_from() {
+    let breaker = breaker_with_successor(1);
+    let rows = rows_of(&mut pipeline_with(false, &breaker), WITH_TWO_FAULTS);
+    let raw = |payload: &str| {
+        let raw = format!("payload={payload} ");
+        let mut rows = rows.iter();
+        rows.any(|row| row.starts_with("hep_proto_1_default") && row.contains(&raw))
+    };
+    assert!(raw("four # five") && raw("six"), "{rows:?}");
+    assert!(!raw("three"), "{rows:?}");
+}
+
+/// The envelope with a field more, before all others.
+#[derive(Default)]
+struct WrappedAnew(Wrapped);
+
+impl Parser for WrappedAnew {
+    fn describe(&self) -> Description {
+        let mut description = self.0.describe();
+        description
+            .fields
+            .insert(0, Field::new("colour", Kind::Text));
+        description
+    }
+
+    fn parse(&mut self, _: &Packet<'_>, _: &mut Rows<'_>) -> Verdict {
+        Verdict::named(0)
+    }
+}
+
+#[test]
+fn payloads_that_another_envelope_has_opened_are_stored_raw_by_the_pipeline_that_takes_over() {
+    let mut first = pipeline_with(false, &breaker_with_successor(1));
+    let mut second = Pipeline::new(
+        contain::<WrappedAnew>("wrapped", &breaker()),
+        vec![(contain::<Words>("words", &breaker()), None)],
+        TimeWindow::default(),
+        false,
+        1,
+    )
+    .unwrap();
+    let rows = rows_of_both(&mut first, &mut second, WITH_TWO_FAULTS);
+    let expected = |payload: &str| {
+        format!(
+            r#"hep_proto_1_default 2026-11-22: timestamp=received src_ip=10.0.0.1 payload={payload} data_extra={{"version":3,"proto_type":1,"vlan":7}}"#
+        )
+    };
+    for payload in ["four # five", "six", "?"] {
+        let found = rows.iter().filter(|row| **row == expected(payload));
+        assert_eq!(found.count(), 1, "{payload}: {rows:?}");
+    }
 }
 
 #[test]

@@ -10,9 +10,17 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    thread,
     time::{Duration, Instant},
 };
 use tokio::sync::oneshot;
+
+/// How long a worker keeps a batch for the version that takes over from one that was cut off.
+/// That takes some 20 ms; longer only if the version before has to be compiled first. Meanwhile
+/// packets wait in the worker's queue, and then at the socket.
+const SUCCESSOR_WITHIN: Duration = Duration::from_secs(2);
+/// Time between two looks for it.
+const LOOK_EVERY: Duration = Duration::from_micros(500);
 
 /// Where one worker's pipeline can be exchanged.
 #[derive(Default)]
@@ -83,6 +91,29 @@ impl Exchange {
             let pause = started.elapsed();
             // Nobody waits only when the process is on its way out.
             let _ = offer.reply.send(Exchanged { before, pause });
+        }
+    }
+}
+
+impl Exchange {
+    /// Waits until the pipeline of the version that takes over is there, and takes it. Without
+    /// one in time the worker goes on with the pipeline that it has, which stores raw what its
+    /// component was cut off from.
+    pub(crate) fn await_successor(&self, pipeline: &mut Box<Pipeline>) {
+        let (taken, began) = (self.taken(), Instant::now());
+        loop {
+            self.meet(pipeline);
+            if self.taken() != taken || !pipeline.awaits_successor() {
+                return;
+            }
+            if began.elapsed() >= SUCCESSOR_WITHIN {
+                pipeline.expect_no_successor();
+                tracing::warn!(
+                    "the version before a component that was cut off does not take over in time: payloads are stored raw until it does"
+                );
+                return;
+            }
+            thread::sleep(LOOK_EVERY);
         }
     }
 }

@@ -3,7 +3,8 @@
 use crate::{
     site::Site,
     swaps::{
-        GRAPHITE, activate, active, bad_messages, bytes, events, metric, send, stage, wait_until,
+        GRAPHITE, Sender, activate, active, bad_messages, bytes, events, first_value, metric, send,
+        stage, wait_until,
     },
 };
 use heplake_host::{
@@ -138,6 +139,41 @@ fn a_component_that_is_cut_off_goes_back_though_another_was_activated_since() {
     let good = stage(&control, relabelled(bytes("sip"), "good")).digest;
     activate(&control, &[&good], false).unwrap();
     assert_eq!(control.cut_off_now(), None);
+}
+
+#[test]
+fn no_good_packet_is_stored_raw_while_the_version_before_takes_over_from_one_that_is_cut_off() {
+    let site = Site::open_with(|settings| {
+        settings.component_settings.breaker.faults_max = 20;
+    });
+    let control = site.control().clone();
+    let shipped = active(&control, "sip");
+    let bad = stage(&control, poison::COMPONENT.to_vec()).digest;
+    activate(&control, &[&bad], false).unwrap();
+    // Some messages of each write trap it; they are messages like others to the shipped one.
+    let workers = site.settings().worker_count;
+    let sender = Sender::start(site.tcp_address(), workers);
+    wait_until("the one before serves", || {
+        active(&control, "sip") == shipped
+    });
+    thread::sleep(Duration::from_millis(100));
+    let (first_us, sent) = sender.stop();
+    assert_eq!(events(&control, "breaker_tripped"), 1);
+
+    let (_directory, lake) = site.drain();
+    let tables = "SELECT timestamp FROM hep_proto_1_call UNION ALL SELECT timestamp FROM hep_proto_1_registration \
+        UNION ALL SELECT timestamp FROM hep_proto_1_default UNION ALL SELECT timestamp FROM hep_rejected";
+    let counted = format!(
+        "SELECT count(*) || ' rows of ' || count(DISTINCT epoch_us(timestamp) - {first_us}) || ' messages' FROM ({tables})"
+    );
+    let expected = format!("\"{sent} rows of {sent} messages\"");
+    assert_eq!(first_value(&lake, &counted), expected);
+    // A message that no parser has read has neither; the bad ones have none that SIP knows.
+    let raw = "SELECT count(*) FROM hep_proto_1_default \
+        WHERE method IS NULL AND response_code IS NULL AND payload NOT LIKE 'POISON%'";
+    assert_eq!(first_value(&lake, raw), "0");
+    let rejected = "SELECT count(*) FROM hep_rejected WHERE reason <> 'component_trap'";
+    assert_eq!(first_value(&lake, rejected), "0");
 }
 
 #[test]

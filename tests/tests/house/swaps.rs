@@ -72,7 +72,7 @@ pub(crate) fn events(control: &Control, event: &str) -> usize {
 /// workers: each connection goes to the next of them. The time of a message is its number, after
 /// `first_us`. Some messages of each write trap the parser of [`poison`], and are messages like
 /// others to the shipped one.
-struct Sender {
+pub(crate) struct Sender {
     first_us: u64,
     sent: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
@@ -80,7 +80,7 @@ struct Sender {
 }
 
 impl Sender {
-    fn start(target: SocketAddr, connections: usize) -> Self {
+    pub(crate) fn start(target: SocketAddr, connections: usize) -> Self {
         let first_us = now_us();
         let (sent, stop) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
         let threads = (0..connections as u64)
@@ -109,7 +109,7 @@ impl Sender {
     }
 
     /// Stops; the time of the first message, and how many were sent.
-    fn stop(self) -> (u64, u64) {
+    pub(crate) fn stop(self) -> (u64, u64) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             thread.join().unwrap();
@@ -208,7 +208,7 @@ fn number(site: &Site, sql: &str) -> String {
 }
 
 /// The value of an answer of one row and one column, as Arrow shows it.
-fn first_value(lake: &Lake, sql: &str) -> String {
+pub(crate) fn first_value(lake: &Lake, sql: &str) -> String {
     let answer = lake.sql(sql, None).unwrap();
     let [batch] = answer.batches.as_slice() else {
         return String::new();

@@ -1,5 +1,6 @@
 //! Lets what is linked here find the prebuilt DuckDB library where it was linked from, and
-//! builds the component with a fault in it as `components/build.rs` builds the shipped ones.
+//! builds components as `components/build.rs` builds the shipped ones: one with a fault in it,
+//! and those that `heplake component new` writes.
 
 use heplake_encode::{CrateBuild, encode};
 use std::{
@@ -8,9 +9,18 @@ use std::{
     process::ExitCode,
 };
 
-/// What the component is made of, beside the workspace's manifest.
+/// The packages, and the files that they are written to.
+const COMPONENTS: &[(&str, &str)] = &[
+    ("heplake-poison", "poison.wasm"),
+    ("heplake-readings", "heplake-readings.wasm"),
+    ("heplake-readings-router", "heplake-readings-router.wasm"),
+];
+
+/// What the components are made of, beside the workspace's manifest.
 const INPUTS: &[&str] = &[
     "Cargo.lock",
+    "components/examples/readings/src",
+    "components/examples/readings-router/src",
     "components/sdk/src",
     "components/sip/src",
     "tests/poison/src",
@@ -22,32 +32,37 @@ fn main() -> ExitCode {
     if let Ok(directory) = env::var("DUCKDB_LIB_DIR") {
         println!("cargo:rustc-link-arg=-Wl,-rpath,{directory}");
     }
-    match poison() {
+    match components() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: the component heplake-poison: {error}");
+            eprintln!("error: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-fn poison() -> Result<(), String> {
+fn components() -> Result<(), String> {
     let out = PathBuf::from(variable("OUT_DIR")?);
     let tests = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let workspace = tests.parent().unwrap_or(&tests);
     for input in INPUTS {
         println!("cargo:rerun-if-changed={}", workspace.join(input).display());
     }
+    println!("cargo:rerun-if-changed=build.rs");
     let cargo = env::var_os("CARGO").ok_or("CARGO is not set: run this by Cargo")?;
-    let build = CrateBuild {
-        cargo: &cargo,
-        directory: workspace,
-        package: "heplake-poison",
-        target_directory: &shared_target_directory(&out),
-    };
-    let module = build.run().map_err(|error| error.to_string())?;
-    let component = encode(&module).map_err(|error| error.to_string())?;
-    fs::write(out.join("poison.wasm"), component).map_err(|error| error.to_string())
+    for (package, file) in COMPONENTS {
+        let build = CrateBuild {
+            cargo: &cargo,
+            directory: workspace,
+            package,
+            target_directory: &shared_target_directory(&out),
+        };
+        let failed = |error: &dyn std::error::Error| format!("the component {package}: {error}");
+        let module = build.run().map_err(|error| failed(&error))?;
+        let component = encode(&module).map_err(|error| failed(&error))?;
+        fs::write(out.join(file), component).map_err(|error| failed(&error))?;
+    }
+    Ok(())
 }
 
 /// As in `components/build.rs`: one for all profiles of the host.

@@ -5,5 +5,6 @@
 pub mod captures;
 pub mod native;
 pub mod poison;
+pub mod readings;
 pub mod traffic;
 pub mod variants;

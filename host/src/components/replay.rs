@@ -20,9 +20,24 @@ const SEED: u64 = 1;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RenderedRow {
     pub(super) table: TableName,
+    /// The place of its payload among those of its packet.
+    pub(super) payload: usize,
     /// The components that it is of.
     pub(super) made_by: Arc<[ComponentDigest]>,
     pub(super) values: BTreeMap<String, String>,
+}
+
+impl RenderedRow {
+    /// Whether it stands for bytes that no component has read: a payload that no parser takes is
+    /// stored raw, and only the envelope has made its row; what is refused is stored as it came.
+    pub(super) fn is_unread(&self) -> bool {
+        self.made_by.len() < 2 || self.is_rejected()
+    }
+
+    /// Whether its packet or payload is refused.
+    pub(super) fn is_rejected(&self) -> bool {
+        self.table == TableName::rejected()
+    }
 }
 
 /// What a pipeline made of golden packets.
@@ -78,12 +93,8 @@ impl Trial {
             // Only `write` can fail, and this one does not.
             let _ = quietly(|| self.pipeline.process(batch.clone(), write));
         }
-        let rejected = TableName::rejected();
-        let rejected = rows
-            .iter()
-            .flatten()
-            .filter(|row| row.table == rejected)
-            .count() as u64;
+        let rejected = rows.iter().flatten().filter(|row| row.is_rejected());
+        let rejected = rejected.count() as u64;
         let versions = self.set.versions();
         Replayed {
             rejected,
@@ -163,6 +174,7 @@ fn render(rows: &TableRows<'_>, packets: &mut [Vec<RenderedRow>]) {
         if let Some(packet) = packets.get_mut(rows.packet(index)) {
             packet.push(RenderedRow {
                 table: table.name.clone(),
+                payload: rows.payload_of_packet(index),
                 made_by: rows.made_by.clone(),
                 values,
             });

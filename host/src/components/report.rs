@@ -7,7 +7,7 @@ use super::{
 use crate::configuration::Thresholds;
 use heplake_format::TableName;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest value that a report quotes, in bytes.
 const QUOTED_BYTES_MAX: usize = 512;
@@ -32,8 +32,8 @@ pub struct Report {
     pub rows_same: u64,
     /// Rows that are not: other values, another table, or none.
     pub rows_different: u64,
-    /// Rows of `hep_rejected` in whose place others would come, and payloads that nothing reads
-    /// now: what a correction, and a new parser, is for.
+    /// Rows that a candidate would make of payloads and packets that nothing reads now, since they
+    /// are refused or stored raw: what a correction, and a new parser, is for.
     #[serde(default)]
     pub rows_rescued: u64,
     /// The first of those that differ, field by field.
@@ -115,19 +115,37 @@ impl Report {
             if reached(now) || reached(then) {
                 self.packets_reached += 1;
             }
-            for place in 0..now.len().max(then.len()) {
-                let (now, then) = (now.get(place), then.get(place));
-                let is_rejected = |row: &RenderedRow| row.table == TableName::rejected();
-                // Without one before it nothing else can have read what it reads.
-                let rescued = now.is_some_and(|now| is_rejected(now) || !changed.replaces)
-                    && !then.is_some_and(is_rejected);
-                match difference(packet as u64, now, then, &changed.columns) {
-                    None => self.rows_same += 1,
-                    Some(_) if rescued => self.rows_rescued += 1,
-                    Some(difference) => {
-                        self.rows_different += 1;
-                        self.first_difference.get_or_insert(difference);
-                    }
+            for [now, then] in by_payload(now, then) {
+                self.compare_payload(packet as u64, &now, &then, changed);
+            }
+        }
+    }
+
+    /// Compares the rows of one payload. A payload that nothing reads now can only gain, however
+    /// many rows a parser makes of it: they are rescued. Only if it is refused then, that counts
+    /// against the candidate.
+    fn compare_payload(
+        &mut self,
+        packet: u64,
+        now: &[&RenderedRow],
+        then: &[&RenderedRow],
+        changed: &Changed,
+    ) {
+        let is_unread = !now.is_empty() && now.iter().all(|row| row.is_unread());
+        for place in 0..now.len().max(then.len()) {
+            let (now, then) = (now.get(place).copied(), then.get(place).copied());
+            let is_read_then = then.is_some_and(|row| !row.is_unread());
+            // Without a component before it, the candidate takes nothing away: a new router sends
+            // rows elsewhere.
+            let is_new = now.is_some() && !changed.replaces;
+            let is_welcome = (is_unread || is_new) && !then.is_some_and(RenderedRow::is_rejected);
+            match difference(packet, now, then, &changed.columns) {
+                _ if is_unread && is_read_then => self.rows_rescued += 1,
+                None => self.rows_same += 1,
+                Some(_) if is_welcome => self.rows_rescued += 1,
+                Some(difference) => {
+                    self.rows_different += 1;
+                    self.first_difference.get_or_insert(difference);
                 }
             }
         }
@@ -185,6 +203,20 @@ impl Report {
     }
 }
 
+/// The rows of a packet now and then, those of each of its payloads for themselves.
+fn by_payload<'a>(
+    now: &'a [RenderedRow],
+    then: &'a [RenderedRow],
+) -> impl Iterator<Item = [Vec<&'a RenderedRow>; 2]> {
+    let mut by_payload: BTreeMap<usize, [Vec<&RenderedRow>; 2]> = BTreeMap::new();
+    for (side, rows) in [now, then].into_iter().enumerate() {
+        for row in rows {
+            by_payload.entry(row.payload).or_default()[side].push(row);
+        }
+    }
+    by_payload.into_values()
+}
+
 fn percent(share: f64) -> String {
     format!("{} %", share * 100.0)
 }
@@ -237,13 +269,13 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
     use heplake_format::ComponentDigest;
-    use std::collections::BTreeMap;
 
     fn row(table: &str, values: &[(&str, &str)]) -> RenderedRow {
         let value = |(name, value): &(&str, &str)| ((*name).into(), (*value).into());
         RenderedRow {
             table: table.parse().unwrap(),
-            made_by: [component("gauges")].into(),
+            payload: 0,
+            made_by: [component("hep"), component("gauges")].into(),
             values: values.iter().map(value).collect::<BTreeMap<_, _>>(),
         }
     }
@@ -354,6 +386,79 @@ mod tests {
             &changed(),
         );
         assert_eq!((report.rows_rescued, report.rows_different), (0, 1));
+    }
+
+    /// A payload that no parser takes.
+    fn raw(payload: usize) -> RenderedRow {
+        RenderedRow {
+            payload,
+            made_by: [component("hep")].into(),
+            ..row("hep_proto_200_default", &[("payload", "roof wind 3")])
+        }
+    }
+
+    #[test]
+    fn several_rows_of_a_payload_that_nobody_reads_now_are_held_against_nobody() {
+        let reading = |payload: usize, value: &str| RenderedRow {
+            payload,
+            ..row("hep_proto_200_default", &[("value", value)])
+        };
+        let rejected = || row("hep_rejected", &[("payload", "roof wind 3")]);
+        let readings = || vec![reading(0, "21.5"), reading(0, "3"), reading(0, "4")];
+        for replaces in [false, true] {
+            // Stored raw, or refused by the version before.
+            for now in [raw(0), rejected()] {
+                let changed = Changed {
+                    replaces,
+                    ..changed()
+                };
+                let mut report = Report::default();
+                let now = replayed(vec![vec![now]], 0);
+                report.compare(&now, &replayed(vec![readings()], 0), &changed);
+                report.judge(&THRESHOLDS);
+                assert_eq!((report.rows_rescued, report.rows_different), (3, 0));
+                assert_eq!(report.first_difference, None);
+                assert!(report.is_accepted(), "{report:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_payload_that_nobody_reads_does_not_excuse_the_others_of_its_packet() {
+        let read = |value: &str| row("a", &[("x", value)]);
+        let reading = || RenderedRow {
+            payload: 1,
+            ..row("hep_proto_200_default", &[("value", "3")])
+        };
+        let mut report = Report::default();
+        report.compare(
+            &replayed(vec![vec![read("1"), raw(1)]], 0),
+            &replayed(vec![vec![read("2"), reading(), reading()]], 0),
+            &changed(),
+        );
+        assert_eq!((report.rows_rescued, report.rows_different), (2, 1));
+        let first = report.first_difference.unwrap();
+        assert_eq!(first.fields[0].field, "x");
+    }
+
+    #[test]
+    fn a_new_parser_that_refuses_what_was_stored_raw_is_objected_to() {
+        let rejected = RenderedRow {
+            made_by: [component("hep"), component("gauges")].into(),
+            ..row("hep_rejected", &[("reason", "not_a_reading")])
+        };
+        let mut report = Report::default();
+        report.compare(
+            &replayed(vec![vec![raw(0)]], 0),
+            &replayed(vec![vec![rejected]], 1),
+            &Changed {
+                replaces: false,
+                ..changed()
+            },
+        );
+        assert_eq!((report.rows_rescued, report.rows_different), (0, 1));
+        report.judge(&THRESHOLDS);
+        assert!(!report.is_accepted());
     }
 
     #[test]

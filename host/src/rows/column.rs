@@ -2,7 +2,7 @@
 
 use super::{
     address, json,
-    origin::{Found, Origin, Row, WHOLE, cut_for_column, is_utf8, whole_in_column},
+    origin::{Found, NONE, Origin, Row, WHOLE, cut_for_column, is_utf8, whole_in_column},
     plan::{ColumnPlan, MemberPlan, TablePlan},
     source::{HostField, Source, Stage},
     uuid,
@@ -66,6 +66,17 @@ impl TableRows<'_> {
         self.rows
             .get(row)
             .map_or(usize::MAX, |row| row.packet as usize)
+    }
+
+    /// The place of a row's payload among the payloads of its packet; 0 for a row that is of the
+    /// packet as a whole.
+    pub(crate) fn payload_of_packet(&self, row: usize) -> usize {
+        let Some(row) = self.rows.get(row).filter(|row| row.envelope != NONE) else {
+            return 0;
+        };
+        let packets = self.origin.envelope.items();
+        let first = packets.partition_point(|packet| *packet < row.packet);
+        (row.envelope as usize).saturating_sub(first)
     }
 
     /// Hands all values of a column to `to`. Columns are counted as they stand in a data

@@ -9,6 +9,7 @@ mod components;
 mod golden;
 mod plain_duckdb;
 mod poison;
+mod readings;
 mod rollback;
 mod rows;
 mod site;

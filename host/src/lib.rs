@@ -51,8 +51,8 @@ pub use claim::NameError;
 pub use commit::{CommitFailed, CommitStatus, Committed, OtherWriter, StoreFailure};
 pub use components::{
     Activate, Activated, BreakerSettings, ComponentSet, ComponentStoreError, ComponentsError,
-    Control, ControlError, Difference, Entry, Event, PipelineOptions, Report, Slot, Stage, Version,
-    WorkerLink,
+    Control, ControlError, Difference, Entry, Event, Kept, KeptBecause, PipelineOptions, Remove,
+    Removed, Report, Slot, Stage, Version, WorkerLink,
 };
 pub use contained::{
     Breaker, ContainedParser, ContainedRouter, Items, Noted, Outcome, Parse, ParserSource, Quoted,

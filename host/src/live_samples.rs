@@ -84,16 +84,36 @@ impl LiveSamples {
     /// All that is kept: what was refused lately, then of each protocol type in turn.
     #[must_use]
     pub fn all(&self) -> Vec<Sample> {
+        let all = self.all_by_type().into_iter();
+        all.map(|(_, sample)| sample).collect()
+    }
+
+    /// All that is kept, with the protocol type of each sample; none for what was refused.
+    pub(crate) fn all_by_type(&self) -> Vec<(Option<u64>, Sample)> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let refused = kept.refused.iter().cloned();
-        refused.chain(kept.taken()).collect()
+        let refused = kept.refused.iter().map(|sample| (None, sample.clone()));
+        let taken = kept.taken().into_iter();
+        let taken = taken.map(|(proto_type, sample)| (Some(proto_type), sample));
+        refused.chain(taken).collect()
+    }
+
+    /// Keeps samples that were there before a restart, within the same bounds.
+    pub(crate) fn restore(&self, samples: impl Iterator<Item = (Option<u64>, Sample)>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        for (proto_type, sample) in samples {
+            match proto_type {
+                Some(proto_type) => kept.keep(proto_type, sample),
+                None => kept.keep_refused(sample),
+            }
+        }
     }
 
     /// What is kept of each protocol type in turn, without what was refused.
     #[must_use]
     pub fn taken(&self) -> Vec<Sample> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.taken()
+        let taken = kept.taken().into_iter();
+        taken.map(|(_, sample)| sample).collect()
     }
 
     /// Shows a batch with its packets' bytes and their protocol types. Most are not looked at.
@@ -143,12 +163,15 @@ impl LiveSamples {
 }
 
 impl Kept {
-    fn taken(&self) -> Vec<Sample> {
+    fn taken(&self) -> Vec<(u64, Sample)> {
         let mut taken = Vec::new();
         for place in 0..SAMPLES_MAX {
-            let of_types = self.by_type.values();
+            let of_types = self.by_type.iter();
             let before = taken.len();
-            taken.extend(of_types.filter_map(|one| one.samples.get(place).cloned()));
+            taken.extend(of_types.filter_map(|(proto_type, one)| {
+                let sample = one.samples.get(place).cloned();
+                sample.map(|sample| (*proto_type, sample))
+            }));
             if taken.len() == before {
                 break;
             }

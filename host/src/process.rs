@@ -6,6 +6,7 @@ use crate::{
     configuration::{CONFIG_VARIABLE, Configuration, ConfigurationError, EdgeSettings, Machine},
 };
 use clap::{Args, Parser};
+use nix::unistd::{User, getuid};
 use std::{
     error::Error,
     io::{self, Write},
@@ -30,6 +31,9 @@ const ENDS_WITHIN: Duration = Duration::from_secs(2);
 /// EX_USAGE of sysexits.h: arguments or configuration are wrong. Starting again is no use.
 const EXIT_USAGE: u8 = 64;
 
+/// Something was left undone that force would do: only the user can decide on it.
+const EXIT_BY_FORCE_ONLY: u8 = 2;
+
 /// Anything else that failed.
 const EXIT_FAILURE: u8 = 1;
 
@@ -42,6 +46,9 @@ pub enum Failure {
     /// Something failed.
     #[error("{0}")]
     Failed(String),
+    /// Something was left undone, and force would do it.
+    #[error("{0}")]
+    ByForceOnly(String),
 }
 
 impl Failure {
@@ -107,9 +114,19 @@ fn exit_code(result: Result<(), Failure>) -> ExitCode {
             ExitCode::from(match failure {
                 Failure::Usage(_) => EXIT_USAGE,
                 Failure::Failed(_) => EXIT_FAILURE,
+                Failure::ByForceOnly(_) => EXIT_BY_FORCE_ONLY,
             })
         }
     }
+}
+
+/// The name of the user that this process runs as: by the operating system rather than by a
+/// variable, which services and containers often lack. The user's number if it has no name.
+#[must_use]
+pub fn user_name() -> String {
+    let uid = getuid();
+    let user = User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| format!("uid {uid}"), |user| user.name)
 }
 
 /// Where the configuration is.
@@ -279,6 +296,12 @@ mod tests {
             result
         });
         started.elapsed() < BLOCKS / 2
+    }
+
+    #[test]
+    fn the_user_is_known_where_no_variable_names_it() {
+        let name = user_name();
+        assert!(!name.is_empty() && name != "command", "{name}");
     }
 
     #[test]

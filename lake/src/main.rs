@@ -27,7 +27,8 @@ use std::process::ExitCode;
         heplake component list                         which components serve\n  \
         heplake component new gauges                   a parser of your own, to begin with\n  \
         heplake config print > heplake.toml            every setting, its default and its reason\n\n\
-        Exit codes: 0 done, 1 failed, 64 wrong arguments or configuration."
+        Exit codes: 0 done, 1 failed, 2 force would do it (`component stage`, `activate`), 64 wrong\n\
+        arguments or configuration."
 )]
 struct Arguments {
     #[command(flatten)]

@@ -51,17 +51,63 @@ fn fails(directory: &Path, arguments: &[&str], code: i32) -> String {
     said
 }
 
+/// Writes a crate that can be built here.
+fn new_crate(directory: &Path, name: &str, arguments: &[&str]) -> PathBuf {
+    let told = succeeds(directory, &[&["new", name], arguments].concat());
+    assert!(told.contains(&format!("cd {name}")), "{told}");
+    let path = directory.join(name);
+    // Versions that are in this checkout's lock file, and what the shipped components were built
+    // of: a crate elsewhere fetches and builds both.
+    fs::copy(root().join("Cargo.lock"), path.join("Cargo.lock")).unwrap();
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../components");
+    symlink(built, path.join("target")).unwrap();
+    path
+}
+
+#[test]
+fn a_new_router_builds_and_says_whose_rows_it_routes() {
+    let directory = tempfile::tempdir().unwrap();
+    let arguments = ["--router", "--proto-type", "202"];
+    let router = new_crate(directory.path(), "gauges-router", &arguments);
+    let built = component(&router, &["build"]);
+    assert!(built.status.success(), "{}", said(&built));
+    // The first build takes a while, and is not silent.
+    let words = String::from_utf8_lossy(&built.stderr).into_owned();
+    assert!(words.contains("building gauges-router"), "{words}");
+    let told = succeeds(&router, &["inspect", "--json", "target/gauges-router.wasm"]);
+    let facts: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(facts["world"], "router");
+    assert_eq!(facts["imports"], serde_json::json!([]));
+    let description = &facts["description"];
+    assert_eq!(description["name"], "gauges-router");
+    assert_eq!(description["routes"], "gauges");
+    let table = &description["tables"][0]["name"];
+    assert_eq!(table, "hep_proto_202_temperature");
+    // Samples are for parsers.
+    let told = fails(&router, &["test"], 1);
+    assert!(told.contains("`cargo test`"), "{told}");
+}
+
+#[test]
+fn new_warns_of_a_name_that_ships_with_heplake_and_asks_whose_rows_a_router_routes() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = component(directory.path(), &["new", "sip"]);
+    assert!(made.status.success(), "{}", said(&made));
+    let warned = String::from_utf8_lossy(&made.stderr).into_owned();
+    assert!(warned.contains("ships with Heplake"), "{warned}");
+    let made = component(directory.path(), &["new", "gauges"]);
+    assert!(made.stderr.is_empty(), "{}", said(&made));
+    let told = fails(directory.path(), &["new", "by-site", "--router"], 64);
+    assert!(told.contains("--routes"), "{told}");
+    let arguments = ["new", "by-site", "--routes", "gauges"];
+    let told = fails(directory.path(), &arguments, 64);
+    assert!(told.contains("--router"), "{told}");
+}
+
 #[test]
 fn a_new_crate_builds_and_its_samples_are_good_in_the_sandbox() {
     let directory = tempfile::tempdir().unwrap();
-    let told = succeeds(directory.path(), &["new", "gauges", "--proto-type", "202"]);
-    assert!(told.contains("cd gauges"), "{told}");
-    let gauges = directory.path().join("gauges");
-    // Versions that are in this checkout's lock file, and what the shipped components were built
-    // of: a crate elsewhere fetches and builds both.
-    fs::copy(root().join("Cargo.lock"), gauges.join("Cargo.lock")).unwrap();
-    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../components");
-    symlink(built, gauges.join("target")).unwrap();
+    let gauges = new_crate(directory.path(), "gauges", &["--proto-type", "202"]);
 
     let told = succeeds(&gauges, &["test"]);
     assert!(told.contains("7 of 7 samples are as expected"), "{told}");

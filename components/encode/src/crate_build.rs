@@ -93,10 +93,23 @@ impl CrateBuild<'_> {
     /// # Errors
     /// Says what is missing, and what to do.
     pub fn run(&self) -> Result<Vec<u8>, BuildError> {
+        self.build(&["--quiet"])
+    }
+
+    /// Builds it while Cargo says on standard error what it compiles; gives the core module.
+    ///
+    /// # Errors
+    /// Says what is missing, and what to do.
+    pub fn run_aloud(&self) -> Result<Vec<u8>, BuildError> {
+        self.build(&[])
+    }
+
+    fn build(&self, arguments: &[&str]) -> Result<Vec<u8>, BuildError> {
         let mut cargo = Command::new(self.cargo);
         cargo
             .current_dir(self.directory)
-            .args(["rustc", "--quiet", "--lib"])
+            .args(["rustc", "--lib"])
+            .args(arguments)
             .args(["--package", self.package, "--crate-type", "cdylib"])
             .args(["--message-format", "json-render-diagnostics"])
             .args(["--profile", "component", "--target", TARGET])

@@ -11,6 +11,8 @@ use super::{
     Slot, Version,
     activation::Changing,
     corpus::Corpus,
+    kept_samples,
+    removal::Kept,
     state::{State, TableMisfit},
     store::ComponentStore,
     tried::Tried,
@@ -125,6 +127,12 @@ pub enum ControlError {
     /// There is nothing to go back to.
     #[error("there is no version of `{0}` before this one to go back to")]
     NothingBefore(String),
+    /// Something needs it.
+    #[error("`{}` {} was not removed: {}", .0.component.name, .0.component.digest, .0.reason)]
+    Kept(Box<Kept>),
+    /// It would be in the way of an activation.
+    #[error("something is being activated: try again once that is done")]
+    Busy,
     /// A worker did not take its pipeline.
     #[error("worker {0} did not take the new components in time: nothing was changed")]
     WorkerStuck(usize),
@@ -205,6 +213,10 @@ impl Control {
         let engine = Engine::new()?;
         let store = ComponentStore::open_for(settings)?;
         let samples = Arc::new(LiveSamples::new(now_us()));
+        let kept = kept_samples::path_in(store.directory());
+        if let Err(error) = kept_samples::read(&kept, &samples) {
+            tracing::warn!(%error, "samples of the traffic before the restart are left out");
+        }
         let control = Self {
             engine,
             settings: settings.component_settings.clone(),
@@ -282,7 +294,12 @@ impl Control {
         changing.warm = None;
         changing.detached = true;
         drop(changing);
-        self.store().unlock();
+        let mut store = self.store();
+        let kept = kept_samples::path_in(store.directory());
+        if let Err(error) = kept_samples::write(&kept, &self.samples) {
+            tracing::warn!(%error, "samples of the traffic could not be kept for the next start");
+        }
+        store.unlock();
     }
 
     /// Takes a component into the store, compiled and tried.

@@ -17,7 +17,7 @@ pub struct Event {
     /// When, µs since 1970, UTC.
     pub at_us: u64,
     /// What: `staged`, `refused`, `activated`, `canary_failed`, `rolled_back`, `taken_out`,
-    /// `breaker_tripped`, `load_failed`.
+    /// `breaker_tripped`, `load_failed`, `removed`.
     pub event: String,
     /// The component's name; empty if it has none that can be read.
     pub name: String,
@@ -68,7 +68,7 @@ impl Event {
         }
         .increment(1);
         match event.as_str() {
-            "staged" | "activated" | "rolled_back" | "taken_out" => {
+            "staged" | "activated" | "rolled_back" | "taken_out" | "removed" => {
                 tracing::info!(
                     event,
                     name,

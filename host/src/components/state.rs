@@ -177,6 +177,56 @@ impl State {
         self.derive_previous();
     }
 
+    /// Whether a rollback may go back to a digest.
+    pub(super) fn is_gone_back_to(&self, digest: &str) -> bool {
+        let steps = self.changes.iter().flat_map(|change| change.0.values());
+        let is_previous = |slot: &Slot| slot.previous.as_deref() == Some(digest);
+        steps
+            .filter_map(|step| step.from.as_deref())
+            .any(|from| from == digest)
+            || self.slots.values().any(is_previous)
+    }
+
+    /// Forgets a digest that does not serve. A rollback that would have gone back to it goes to
+    /// the version before it.
+    pub(super) fn forget(&mut self, digest: &str) {
+        let is_its = |other: &Option<String>| other.as_deref() == Some(digest);
+        for slot in self.slots.values_mut() {
+            for own in [&mut slot.staged, &mut slot.previous] {
+                own.take_if(|own| own == digest);
+            }
+        }
+        for place in 0..self.changes.len() {
+            let (earlier, rest) = self.changes.split_at_mut(place);
+            let Some(Change(steps)) = rest.first_mut() else {
+                break;
+            };
+            let names: Vec<String> = steps
+                .iter()
+                .filter(|(_, step)| is_its(&step.from))
+                .map(|(name, _)| name.clone())
+                .collect();
+            for name in names {
+                // The latest activation of it, which is not undone by itself any more.
+                let came = earlier.iter_mut().rev().find_map(|change| {
+                    let is_it = change.0.get(&name).is_some_and(|step| step.to == digest);
+                    is_it.then(|| change.0.remove(&name)).flatten()
+                });
+                match (came, steps.get_mut(&name)) {
+                    (Some(came), Some(step)) => step.from = came.from,
+                    _ => {
+                        steps.remove(&name);
+                    }
+                }
+            }
+        }
+        for Change(steps) in &mut self.changes {
+            steps.retain(|_, step| step.to != digest);
+        }
+        self.changes.retain(|change| !change.0.is_empty());
+        self.derive_previous();
+    }
+
     fn last_change(&self, name: &str) -> Option<usize> {
         let active = self.slots.get(name)?.active.as_ref()?;
         let is_its = |change: &Change| change.0.get(name).is_some_and(|step| &step.to == active);
@@ -322,6 +372,41 @@ mod tests {
         // Activated again by somebody who means it.
         activate(&mut state, &[("sip", "s2")]);
         assert_eq!(state.slots["sip"].failed, None);
+    }
+
+    #[test]
+    fn a_rollback_goes_past_a_version_that_was_removed() {
+        let mut state = State::default();
+        for digest in ["s0", "s1", "s2"] {
+            activate(&mut state, &[("sip", digest)]);
+        }
+        assert!(state.is_gone_back_to("s1") && !state.is_gone_back_to("s2"));
+        state.forget("s1");
+        assert!(!state.names("s1"));
+        assert_eq!(state.slots["sip"].previous.as_deref(), Some("s0"));
+        undo(&mut state, "sip", false);
+        assert_eq!(active(&state, "sip"), Some("s0"));
+        undo(&mut state, "sip", false);
+        assert_eq!(active(&state, "sip"), None);
+    }
+
+    #[test]
+    fn what_was_activated_together_with_a_version_that_was_removed_goes_back_nevertheless() {
+        let mut state = State::default();
+        activate(&mut state, &[("sip", "s0"), ("router", "r0")]);
+        activate(&mut state, &[("sip", "s1"), ("router", "r1")]);
+        state.forget("r0");
+        undo(&mut state, "sip", false);
+        assert_eq!(active(&state, "sip"), Some("s0"));
+        // Its activation is the first that anybody remembers now.
+        assert_eq!(active(&state, "router"), None);
+        let mut state = State::default();
+        activate(&mut state, &[("sip", "s0")]);
+        state.changes.clear();
+        activate(&mut state, &[("sip", "s1")]);
+        state.forget("s0");
+        assert_eq!(state.before("sip"), None);
+        assert_eq!(active(&state, "sip"), Some("s1"));
     }
 
     #[test]

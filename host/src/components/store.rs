@@ -5,6 +5,7 @@
 //!             /history.ndjson                  what was done, a line each
 //!             /history.1.ndjson                what was done before that
 //!             /lock                            held by the edge that has the store
+//!             /samples.ndjson                  samples of the traffic (`kept_samples`)
 //!             /<digest>/component.wasm         the bytes
 //!                      /entry.json             description, when, by whom, report
 //!                      /code-<key>.cwasm       machine code, for the engine of this key
@@ -19,6 +20,7 @@ mod takeover;
 use super::{
     entry::{Code, Entry},
     history::{EVENTS_MAX, Event},
+    kept_samples,
     state::{STATE_FORMAT, State},
 };
 use crate::{
@@ -222,7 +224,10 @@ impl ComponentStore {
     /// Removes what a crash left: files begun, and directories of components without an
     /// entry. What cannot be removed stays.
     fn sweep(&self) {
-        remove_begun(&self.directory.join(STATE).with_extension(BEGUN));
+        let samples = kept_samples::path_in(&self.directory);
+        for path in [self.directory.join(STATE), samples] {
+            remove_begun(&path.with_extension(BEGUN));
+        }
         let found = fs::read_dir(&self.directory).into_iter().flatten();
         for found in found.filter_map(std::result::Result::ok) {
             let name = found.file_name();
@@ -278,6 +283,11 @@ impl ComponentStore {
     /// Lets another edge have the store: nothing is changed any more.
     pub(super) fn unlock(&mut self) {
         self.lock = None;
+    }
+
+    /// Where it is.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// All components, by digest.
@@ -419,6 +429,23 @@ impl ComponentStore {
                 tracing::warn!(digest, %error, "an old component could not be removed");
             }
         }
+    }
+
+    /// Removes a component. It is gone once its entry is: what else there is of it is removed at
+    /// the next start at the latest.
+    pub(super) fn remove(&mut self, digest: &str) -> Result<()> {
+        let directory = self.directory.join(digest);
+        let path = directory.join(ENTRY);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error(&path, error));
+            }
+            _ => self.entries.remove(digest),
+        };
+        if let Err(error) = fs::remove_dir_all(&directory) {
+            tracing::warn!(digest, %error, "the files of a component could not be removed");
+        }
+        Ok(())
     }
 
     /// The bytes of a component.
@@ -577,7 +604,7 @@ fn write_document(path: &Path, document: &impl Serialize) -> Result<()> {
 }
 
 /// Writes a file whole or not at all: after a power cut there is the one before or this one.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let failed = |source| io_error(path, source);
     let begun = path.with_extension(BEGUN);
     let mut options = OpenOptions::new();
@@ -591,7 +618,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     directory.sync_all().map_err(failed)
 }
 
-fn io_error(path: &Path, source: io::Error) -> ComponentStoreError {
+pub(super) fn io_error(path: &Path, source: io::Error) -> ComponentStoreError {
     let path = path.into();
     ComponentStoreError::Io { path, source }
 }

@@ -1,4 +1,4 @@
-//! Components over HTTP: list, stage, report, activate, roll back, history.
+//! Components over HTTP: list, stage, report, activate, roll back, remove, history.
 //!
 //! On a listener of its own: who may ask the lake may not change how packets are read. What
 //! blocks runs on threads for that. An error is `{"error": {"code", "message"}}`, with the
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     components::{
-        Activate, Activated, ComponentStoreError, Control, ControlError, Entry, Report, Slot, Stage,
+        Activate, Activated, ComponentStoreError, Control, ControlError, Entry, Remove, Report,
+        Slot, Stage,
     },
     configuration::ControlSettings,
     process::Failure,
@@ -63,7 +64,7 @@ pub const WASM: &str = "application/wasm";
 const BY: &str = "http";
 
 const ROUTES: &str = "GET and POST /api/v1/components, GET /api/v1/components/history, \
-     GET /api/v1/components/{digest}, GET /api/v1/components/{digest}/component.wasm, \
+     GET and DELETE /api/v1/components/{digest}, GET /api/v1/components/{digest}/component.wasm, \
      POST /api/v1/components/{digest}/activate, POST /api/v1/components/{name}/rollback";
 
 /// What requests must carry.
@@ -104,7 +105,7 @@ pub fn control_routes(
     Ok(Router::new()
         .route("/api/v1/components", get(list).post(stage))
         .route("/api/v1/components/history", get(history))
-        .route("/api/v1/components/{key}", get(report))
+        .route("/api/v1/components/{key}", get(report).delete(remove))
         .route("/api/v1/components/{key}/component.wasm", get(bytes))
         .route("/api/v1/components/{key}/activate", post(activate))
         .route("/api/v1/components/{key}/rollback", post(roll_back))
@@ -285,6 +286,27 @@ async fn bytes(State(api): State<Api>, Key(digest): Key) -> Result<Response, Api
     .await
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RemoveParameters {
+    #[serde(default)]
+    force: bool,
+    by: Option<String>,
+}
+
+/// Without a body: a page of a stranger cannot send this method, as browsers ask before.
+async fn remove(
+    State(api): State<Api>,
+    Key(key): Key,
+    parameters: Result<Query<RemoveParameters>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(RemoveParameters { force, by }) = parameters?;
+    let by = by.unwrap_or_else(|| BY.into());
+    let remove = Remove { key, force, by };
+    api.ask(move |control| Ok(Json(control.remove(&remove)?).into_response()))
+        .await
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ActivateRequest {
@@ -429,6 +451,8 @@ impl From<ControlError> for ApiError {
             ControlError::Changed => (StatusCode::CONFLICT, "changed"),
             ControlError::NotActive { .. } => (StatusCode::CONFLICT, "not_active"),
             ControlError::NothingBefore(_) => (StatusCode::CONFLICT, "nothing_before"),
+            ControlError::Kept(_) => (StatusCode::CONFLICT, "kept"),
+            ControlError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "busy"),
             ControlError::WorkerStuck(_) => (StatusCode::SERVICE_UNAVAILABLE, "worker_stuck"),
             ControlError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };

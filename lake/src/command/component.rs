@@ -13,6 +13,7 @@ mod inspect;
 mod keygen;
 mod list;
 mod new;
+mod remove;
 mod report;
 mod sample_files;
 mod sign;
@@ -41,7 +42,7 @@ pub(crate) struct ComponentArguments {
 
 #[derive(Subcommand)]
 enum Action {
-    /// Write a crate with a parser that works, samples and a test
+    /// Write a crate with a parser that works, samples and a test; or with a router
     New(new::NewArguments),
     /// Build a crate to a component
     Build(build::BuildArguments),
@@ -67,6 +68,8 @@ enum Action {
     Activate(activate::ActivateArguments),
     /// Go back to the version that served before
     Rollback(activate::RollBackArguments),
+    /// Take components out of the store of a running edge
+    Remove(remove::RemoveArguments),
     /// Show what was done to components, when and by whom
     History(history::HistoryArguments),
 }
@@ -89,6 +92,7 @@ pub(crate) fn run(
         Action::Report(arguments) => report::run(arguments, &configuration()?),
         Action::Activate(arguments) => activate::activate(arguments, &configuration()?),
         Action::Rollback(arguments) => activate::roll_back(arguments, &configuration()?),
+        Action::Remove(arguments) => remove::run(arguments, &configuration()?),
         Action::History(arguments) => history::run(arguments, &configuration()?),
     }
 }

@@ -10,6 +10,7 @@ mod golden;
 mod plain_duckdb;
 mod poison;
 mod readings;
+mod removal;
 mod rollback;
 mod rows;
 mod site;

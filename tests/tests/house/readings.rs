@@ -4,12 +4,13 @@ use crate::{
     site::Site,
     swaps::{activate, active, events, first_value, send, stage, wait_until},
 };
-use heplake_host::{Control, ControlError};
+use heplake_host::{Control, ControlError, Edge};
 use heplake_tests::{
     readings::{PARSER, PROTO_TYPE, ROUTER},
     traffic::{hep3, now_us},
 };
 use std::{fs, thread, time::Duration};
+use tokio::runtime::Runtime;
 
 /// Between two packets: samples of the traffic are taken every 50 ms.
 const PAUSE: Duration = Duration::from_millis(60);
@@ -63,6 +64,18 @@ fn a_parser_of_several_rows_a_packet_needs_no_force_though_its_traffic_was_there
     site.rows_by_table(BEFORE + 2);
     let read = "SELECT count(*) FROM hep_proto_200_default WHERE station = 'roof'";
     assert_eq!(first_value(&site.lake, read), "2");
+}
+
+#[test]
+fn samples_of_the_traffic_survive_a_restart() {
+    let site = site_with_readings();
+    let settings = site.settings();
+    let (_directory, _) = site.drain();
+    let runtime = Runtime::new().unwrap();
+    let edge = runtime.block_on(Edge::start(settings)).unwrap();
+    let report = stage(edge.control(), PARSER.to_vec()).report.unwrap();
+    assert!(report.packets_reached > 0, "{report:?}");
+    runtime.block_on(edge.drain()).unwrap();
 }
 
 #[test]

@@ -279,6 +279,36 @@ fn the_oldest_that_nothing_names_go_and_those_in_use_stay() {
 }
 
 #[test]
+fn what_is_removed_is_gone_after_a_restart_too_and_leaves_its_place() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = ComponentStore::open(directory.path()).unwrap();
+    for number in 0..NAMES_MAX as u32 {
+        let bytes = number.to_be_bytes();
+        let name = format!("name-{number}");
+        store.put(entry(&bytes, &name, 1), &bytes).unwrap();
+        let digest = entry(&bytes, &name, 1).digest;
+        let slot = |state: &mut State| state.slots.entry(name).or_default().staged = Some(digest);
+        store.change(slot).unwrap();
+    }
+    let another = entry(b"another", "another", 1);
+    store.put(another.clone(), b"another").unwrap_err();
+    let gone = entry(&0_u32.to_be_bytes(), "name-0", 1).digest;
+    let forget = |state: &mut State| {
+        state.forget(&gone);
+        state.slots.remove("name-0");
+    };
+    store.change(forget).unwrap();
+    store.remove(&gone).unwrap();
+    store.remove(&gone).unwrap();
+    assert!(!directory.path().join(&gone).exists());
+    store.put(another, b"another").unwrap();
+    drop(store);
+    let store = ComponentStore::open(directory.path()).unwrap();
+    assert!(!store.entries().contains_key(&gone));
+    assert_eq!(store.entries().len(), NAMES_MAX);
+}
+
+#[test]
 fn texts_of_others_are_cut_before_they_are_written_down() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = ComponentStore::open(directory.path()).unwrap();

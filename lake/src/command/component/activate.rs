@@ -11,11 +11,16 @@ use heplake_lake::ladder::printable;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
+/// The code of an answer to whom only force helps.
+const OBJECTED: &str = "objected";
+
 /// Arguments of `heplake component activate`.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
         heplake component activate 3f2a91c0\n  \
-        heplake component activate 3f2a91c0 88e01b7d    a parser and its router, together")]
+        heplake component activate 3f2a91c0 88e01b7d    a parser and its router, together\n\n\
+        Exit codes: 0 it serves, 2 its report objects and it serves by force only, 1 it cannot serve or failed,\n\
+        64 wrong arguments or configuration.")]
 pub(crate) struct ActivateArguments {
     #[command(flatten)]
     control: ControlArguments,
@@ -55,10 +60,13 @@ pub(super) fn activate(
     match edge.post(&format!("/{first}/activate"), &request)? {
         Ok(activated) => print(text(&activated)),
         Err(denied) => {
-            if let Some(found) = denied.report {
-                print(report::findings(&found))?;
+            if let Some(found) = &denied.report {
+                print(report::measured(found))?;
             }
-            Err(Failure::Failed(denied.message))
+            Err(match denied.code.as_deref() {
+                Some(OBJECTED) => Failure::ByForceOnly(denied.message),
+                _ => Failure::Failed(denied.message),
+            })
         }
     }
 }

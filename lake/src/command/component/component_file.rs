@@ -49,7 +49,7 @@ impl Settings {
         match self.survey(whence, bytes)?.component {
             AnyComponent::Parser(parser) => Ok(parser),
             AnyComponent::Router(router) => Err(Failure::Failed(format!(
-                "{whence}: `{}` is a router; samples are for parsers",
+                "{whence}: `{}` is a router, and samples are for parsers: `cargo test` shows what a router does",
                 router.named().name
             ))),
         }

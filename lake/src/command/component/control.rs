@@ -4,7 +4,7 @@ use clap::Args;
 use heplake_host::{
     configuration::{Configuration, ControlSettings},
     http::read_token,
-    process::Failure,
+    process::{Failure, user_name},
 };
 use heplake_lake::ladder::printable;
 use serde_json::Value;
@@ -45,8 +45,9 @@ pub(super) struct EdgeControl {
     pub(super) by: String,
 }
 
-/// What an edge said no to: the message, and the report that says why.
+/// An edge's refusal: its code, its message, and the report that says why.
 pub(super) struct Denied {
+    pub(super) code: Option<String>,
     pub(super) message: String,
     pub(super) report: Option<Value>,
 }
@@ -72,7 +73,6 @@ impl EdgeControl {
         let configured = configured.and_then(|settings| settings.token_file);
         let token_file = arguments.token_file.clone().or(configured);
         let token = token_file.as_deref().map(read_token).transpose()?;
-        let user = || std::env::var("USER").unwrap_or_else(|_| "command".into());
         Ok(Self {
             server,
             token,
@@ -81,7 +81,7 @@ impl EdgeControl {
                 .timeout_connect(Some(CONNECT_TIMEOUT))
                 .build()
                 .into(),
-            by: arguments.by.clone().unwrap_or_else(user),
+            by: arguments.by.clone().unwrap_or_else(user_name),
         })
     }
 
@@ -124,6 +124,11 @@ impl EdgeControl {
     pub(super) fn post(&self, path: &str, body: &Value) -> Result<Result<Value, Denied>, Failure> {
         let request = self.authorized(self.agent.post(self.url(path)));
         self.answer(request.send_json(body))
+    }
+
+    pub(super) fn delete(&self, path: &str) -> Result<Result<Value, Denied>, Failure> {
+        let request = self.authorized(self.agent.delete(self.url(path)));
+        self.answer(request.call())
     }
 
     pub(super) fn upload(
@@ -200,8 +205,14 @@ impl EdgeControl {
         if status == StatusCode::UNAUTHORIZED && self.token.is_none() {
             message.push_str("; --token-file names a file with the token of this edge");
         }
+        let code = said.pointer("/error/code").and_then(Value::as_str);
+        let code = code.map(str::to_owned);
         let report = said.get_mut("report").map(Value::take);
-        Ok(Err(Denied { message, report }))
+        Ok(Err(Denied {
+            code,
+            message,
+            report,
+        }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The crate of a component.
 
-use heplake_encode::{CrateBuild, Package, encode};
+use heplake_encode::{CrateBuild, Package, TARGET, encode};
 use heplake_host::process::Failure;
 use std::{
     env,
@@ -46,7 +46,9 @@ impl CrateDirectory {
             package: &self.package.name,
             target_directory: &self.path().join("target"),
         };
-        let module = build.run().map_err(|error| failed(&error))?;
+        // Cargo's words go to standard error: the first build takes most of a minute.
+        eprintln!("building {} for {TARGET}", self.package.name);
+        let module = build.run_aloud().map_err(|error| failed(&error))?;
         let component = encode(&module).map_err(|error| {
             Failure::Failed(format!(
                 "{}: {error}. Does src/lib.rs end with heplake_sdk::export_parser!(…) or \

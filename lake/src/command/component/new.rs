@@ -1,10 +1,11 @@
 //! `heplake component new`: writes a crate to begin with.
 
 mod files;
+mod template;
 
+use self::template::Template;
 use crate::command::print;
 use clap::Args;
-use files::{CRATE, VENDORED};
 use heplake_host::process::Failure;
 use std::{
     fs, io,
@@ -19,40 +20,106 @@ const PROTO_TYPE: &str = "200";
 #[derive(Args)]
 #[command(
     after_help = "Writes a directory of that name: a parser of a made-up line protocol to be changed into\n\
-        yours, samples, a test, a benchmark, and the SDK and contract of this heplake.\n\n\
+        yours, samples, a test, a benchmark, and the SDK and contract of this heplake. With --router\n\
+        it is a router of the rows of such a parser, with a test.\n\n\
         Examples:\n  \
         heplake component new gauges\n  \
-        heplake component new parsers/rtp-report --proto-type 34"
+        heplake component new parsers/rtp-report --proto-type 34\n  \
+        heplake component new gauges-router --router        routes the rows of `gauges`\n  \
+        heplake component new by-site --router --routes gauges"
 )]
 pub(super) struct NewArguments {
     /// Name of the component, as edges know it: lower-case letters, digits and dashes. A
     /// directory may stand before it
     #[arg(value_name = "NAME")]
     path: PathBuf,
-    /// HEP protocol type of the payloads that it parses
+    /// HEP protocol type of the payloads that it parses, or whose rows it routes
     #[arg(long, value_name = "N", default_value = PROTO_TYPE,
           value_parser = clap::value_parser!(u8))]
     proto_type: u8,
+    /// Write a router instead of a parser
+    #[arg(long)]
+    router: bool,
+    /// The parser whose rows the router routes [default: NAME without its `-router`]
+    #[arg(long, value_name = "PARSER", requires = "router")]
+    routes: Option<String>,
 }
+
+/// Components that ship with Heplake: a test holds that these are all.
+const SHIPPED: [&str; 3] = ["hep", "sip", "sip-router"];
+
+/// Ending of a router's name that tells the parser it belongs to.
+const ROUTER_ENDING: &str = "-router";
 
 pub(super) fn run(arguments: &NewArguments) -> Result<(), Failure> {
     let name = arguments.path.file_name().unwrap_or_default();
-    let name: Name = name
-        .to_string_lossy()
-        .parse()
-        .map_err(|error: NameError| Failure::Usage(error.to_string()))?;
-    let written = write(&arguments.path, &name, arguments.proto_type)?;
-    let Name(name) = name;
+    let parsed = |name: &str| -> Result<Name, Failure> {
+        name.parse()
+            .map_err(|error: NameError| Failure::Usage(error.to_string()))
+    };
+    let name = parsed(&name.to_string_lossy())?;
+    let routes = match arguments.router {
+        true => Some(parsed(parser_of(&name, arguments.routes.as_deref())?)?),
+        false => None,
+    };
+    let template = routes.as_ref().map_or(Template::Parser, Template::Router);
+    let files = template.files(&name, arguments.proto_type);
+    write(&arguments.path, &files)?;
+    if SHIPPED.contains(&&*name.0) {
+        eprintln!(
+            "warning: `{0}` is the name of a component that ships with Heplake: an edge that activates yours has it in the place of its own `{0}`. If that is not meant, give another name",
+            name.0
+        );
+    }
     let path = arguments.path.display();
-    print(format!(
-        "{path}: {written} files, a parser of HEP protocol type {}\n\n  \
-         cd {path}\n  \
-         cargo test                                    the samples, natively\n  \
-         heplake component test                        builds it; the samples, in the sandbox\n  \
-         heplake component inspect target/{name}.wasm  what the edge will see of it\n\n\
-         Then change src/lib.rs and samples/ into your protocol. README.md goes on from there.\n",
-        arguments.proto_type
-    ))
+    let kind = match &routes {
+        None => format!("a parser of HEP protocol type {}", arguments.proto_type),
+        Some(Name(routes)) => format!("a router of the rows of `{routes}`"),
+    };
+    let told = next_steps(&path.to_string(), &name, routes.is_some());
+    print(format!("{path}: {} files, {kind}\n\n{told}", files.len()))
+}
+
+/// The parser that a router belongs to.
+fn parser_of<'a>(Name(name): &'a Name, routes: Option<&'a str>) -> Result<&'a str, Failure> {
+    let by_name = name.strip_suffix(ROUTER_ENDING);
+    routes.or(by_name).ok_or_else(|| {
+        Failure::Usage(format!(
+            "--routes is missing: it names the parser whose rows `{name}` routes; a router that is called PARSER{ROUTER_ENDING} needs none"
+        ))
+    })
+}
+
+/// The commands that come next, each with what it does.
+fn next_steps(path: &str, Name(name): &Name, is_router: bool) -> String {
+    let inspect = format!("heplake component inspect target/{name}.wasm");
+    let (tests, build, change) = match is_router {
+        false => (
+            "the samples, natively",
+            (
+                "heplake component test",
+                "builds it; the samples, in the sandbox",
+            ),
+            "Then change src/lib.rs and samples/ into your protocol.",
+        ),
+        true => (
+            "which table a row goes to, natively",
+            ("heplake component build", "builds it"),
+            "Then change the fields, tables and columns in src/lib.rs into yours.",
+        ),
+    };
+    let steps = [
+        ("cargo test", tests),
+        build,
+        (&*inspect, "what the edge will see of it"),
+    ];
+    let width = steps.iter().map(|(command, _)| command.len()).max();
+    let width = width.unwrap_or(0);
+    let steps = steps.map(|(command, what)| format!("  {command:<width$}  {what}\n"));
+    format!(
+        "  cd {path}\n{}\n{change} README.md goes on from there.\n",
+        steps.concat()
+    )
 }
 
 /// A name that a component can have, and its crate.
@@ -162,8 +229,8 @@ impl FromStr for Name {
     }
 }
 
-/// Writes the crate; gives the number of files.
-fn write(directory: &Path, name: &Name, proto_type: u8) -> Result<usize, Failure> {
+/// Writes the files of a crate to a directory that is not there yet.
+fn write(directory: &Path, files: &[(&str, String)]) -> Result<(), Failure> {
     let failed = |path: &Path, error: io::Error| {
         Failure::of(&format!("cannot write {}", path.display()), &error)
     };
@@ -178,8 +245,7 @@ fn write(directory: &Path, name: &Name, proto_type: u8) -> Result<usize, Failure
         )),
         _ => failed(directory, error),
     })?;
-    let files = render(name, proto_type);
-    for (path, text) in &files {
+    for (path, text) in files {
         let path = directory.join(path);
         let written = match path.parent() {
             Some(parent) => fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)),
@@ -187,31 +253,7 @@ fn write(directory: &Path, name: &Name, proto_type: u8) -> Result<usize, Failure
         };
         written.map_err(|error| failed(&path, error))?;
     }
-    Ok(files.len())
-}
-
-/// All files of the crate, by path.
-fn render(Name(name): &Name, proto_type: u8) -> Vec<(&'static str, String)> {
-    let own = CRATE.iter().map(|(path, text)| {
-        let text = text
-            .replace("heplake-readings", name)
-            .replace("heplake_readings", &name.replace('-', "_"))
-            .replace("\"readings\"", &format!("\"{name}\""))
-            .replace(
-                &format!("const PROTO_TYPE: u32 = {PROTO_TYPE};"),
-                &format!("const PROTO_TYPE: u32 = {proto_type};"),
-            )
-            .replace("{proto_type}", &proto_type.to_string());
-        (*path, text)
-    });
-    // Beside the SDK stands the contract, and not two directories above.
-    let vendored = VENDORED.iter().map(|(path, text)| {
-        (
-            *path,
-            text.replace("path: \"../../wit\"", "path: \"../wit\""),
-        )
-    });
-    own.chain(vendored).collect()
+    Ok(())
 }
 
 #[cfg(test)]

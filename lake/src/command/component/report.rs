@@ -31,11 +31,11 @@ pub(super) fn run(
     let entry = edge.get(&format!("/{}", arguments.digest))?;
     match arguments.json {
         true => print(format!("{entry:#}\n")),
-        false => print(text(&entry)),
+        false => print(whole(&entry)),
     }
 }
 
-/// An entry and its report, for people. Writing to a string cannot fail.
+/// An entry and the measurements of its report, for people. Writing to a string cannot fail.
 pub(super) fn text(entry: &Value) -> String {
     let said = |key: &str| printable(entry[key].as_str().unwrap_or_default());
     let mut text = format!(
@@ -50,14 +50,63 @@ pub(super) fn text(entry: &Value) -> String {
     }
     match &entry["report"] {
         Value::Null => text.push_str("it came with Heplake and was not tried here\n"),
-        report => text.push_str(&findings(report)),
+        report => text.push_str(&measured(report)),
     }
     text
 }
 
-/// A report, for people.
-pub(super) fn findings(report: &Value) -> String {
+/// All that a report says: the measurements, and whether the component may serve.
+fn whole(entry: &Value) -> String {
+    let mut text = text(entry);
+    let report = &entry["report"];
+    for (key, what) in [
+        ("impediments", "cannot serve"),
+        ("objections", "should not serve"),
+    ] {
+        for reason in report[key].as_array().into_iter().flatten() {
+            let _ = writeln!(text, "{what}: {}", shown(reason));
+        }
+    }
+    let is_empty = |key: &str| report[key].as_array().is_some_and(Vec::is_empty);
+    if is_empty("impediments") && is_empty("objections") {
+        text.push_str("nothing objects to it\n");
+    }
+    text
+}
+
+/// Whether a component may serve, by its report.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Judgement {
+    /// Nothing objects to it.
+    Accepted,
+    /// It may serve by force only, for these reasons.
+    Objected(String),
+    /// It cannot serve, for these reasons.
+    Impeded(String),
+}
+
+impl Judgement {
+    /// What a report comes to.
+    pub(super) fn of(report: &Value) -> Self {
+        let reasons = |key: &str| {
+            let reasons = report[key].as_array().into_iter().flatten();
+            let reasons: Vec<&str> = reasons.filter_map(Value::as_str).collect();
+            printable(&reasons.join("; "))
+        };
+        match (reasons("impediments"), reasons("objections")) {
+            (why, _) if !why.is_empty() => Self::Impeded(why),
+            (_, why) if !why.is_empty() => Self::Objected(why),
+            _ => Self::Accepted,
+        }
+    }
+}
+
+/// The measurements of a report. There are none if the component could not be tried.
+pub(super) fn measured(report: &Value) -> String {
     let mut text = String::new();
+    if report["packets"].as_u64().unwrap_or(0) == 0 {
+        return text;
+    }
     let number = |key: &str| report[key].as_f64().unwrap_or(0.0);
     let mib = |key: &str| number(key) / f64::from(1 << 20);
     let _ = write!(
@@ -101,18 +150,6 @@ pub(super) fn findings(report: &Value) -> String {
                 shown(&field["candidate"])
             );
         }
-    }
-    for (key, what) in [
-        ("impediments", "cannot serve"),
-        ("objections", "should not serve"),
-    ] {
-        for reason in report[key].as_array().into_iter().flatten() {
-            let _ = writeln!(text, "{what}: {}", shown(reason));
-        }
-    }
-    let is_empty = |key: &str| report[key].as_array().is_none_or(Vec::is_empty);
-    if is_empty("impediments") && is_empty("objections") {
-        text.push_str("nothing objects to it\n");
     }
     text
 }

@@ -3,7 +3,7 @@
 use super::{
     super::print,
     control::{ControlArguments, EdgeControl},
-    report,
+    report::{self, Judgement},
 };
 use clap::Args;
 use heplake_host::{
@@ -20,6 +20,10 @@ const DIGEST_SHOWN: usize = 12;
 
 /// Arguments of `heplake component stage`.
 #[derive(Args)]
+#[command(
+    after_help = "Exit codes: 0 it is in the store and may serve, 2 it is in the store and serves by force only,\n\
+        1 it cannot serve, or was not taken, 64 wrong arguments or configuration."
+)]
 pub(crate) struct StageArguments {
     #[command(flatten)]
     control: ControlArguments,
@@ -58,29 +62,34 @@ pub(super) fn run(
         query.push_str(&format!("&name={}", escaped(name)));
     }
     let staged = EdgeControl::accepted(edge.upload(&query, &headers, &bytes)?)?;
-    print(format!("{}{}\n", report::text(&staged), next(&staged)))
+    let mut text = report::text(&staged);
+    let next = next(&staged);
+    if let Ok(next) = &next {
+        text.push_str(next);
+    }
+    print(text)?;
+    next.map(|_| ())
 }
 
-/// What can be done with what was staged.
-fn next(staged: &Value) -> String {
-    let said = |key: &str| {
-        let reasons = staged["report"][key].as_array();
-        let reasons = reasons.into_iter().flatten().filter_map(Value::as_str);
-        printable(&reasons.collect::<Vec<_>>().join("; "))
-    };
+/// What can be done with what was staged; an error if it may not serve as it is.
+fn next(staged: &Value) -> Result<String, Failure> {
     let digest = staged["digest"].as_str().unwrap_or_default();
     let digest = printable(digest.get(..DIGEST_SHOWN).unwrap_or(digest));
-    match (said("impediments"), said("objections")) {
-        (why, _) if !why.is_empty() => format!("it is in the store, but CANNOT SERVE: {why}"),
-        (_, why) if !why.is_empty() => format!(
-            "it is in the store, but serves BY FORCE ONLY (heplake component activate {digest} --force): {why}"
-        ),
-        _ => format!("heplake component activate {digest} has it serve"),
+    match Judgement::of(&staged["report"]) {
+        Judgement::Accepted => Ok(format!(
+            "nothing objects to it: heplake component activate {digest} has it serve\n"
+        )),
+        Judgement::Objected(why) => Err(Failure::ByForceOnly(format!(
+            "it is in the store, but serves by force only (heplake component activate {digest} --force): {why}"
+        ))),
+        Judgement::Impeded(why) => Err(Failure::Failed(format!(
+            "it is in the store, but cannot serve: {why}"
+        ))),
     }
 }
 
 /// A value of a query: what is no letter, digit or one of `-._~` is escaped (RFC 3986, 2.1).
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
         match byte {
@@ -95,6 +104,7 @@ fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::Failure;
     use serde_json::json;
 
     #[test]
@@ -103,22 +113,25 @@ mod tests {
             (
                 json!([]),
                 json!([]),
-                "heplake component activate 0123456789ab has it serve",
+                "nothing objects to it: heplake component activate 0123456789ab has it serve",
             ),
             (
                 json!([]),
                 json!(["3 rows differ", "it is slower"]),
-                "it is in the store, but serves BY FORCE ONLY (heplake component activate 0123456789ab --force): 3 rows differ; it is slower",
+                "it is in the store, but serves by force only (heplake component activate 0123456789ab --force): 3 rows differ; it is slower",
             ),
             (
                 json!(["no router fits\u{1b}[2J"]),
                 json!(["3 rows differ"]),
-                "it is in the store, but CANNOT SERVE: no router fits",
+                "it is in the store, but cannot serve: no router fits",
             ),
         ] {
             let report = json!({ "impediments": impediments, "objections": objections });
             let staged = json!({ "digest": "0123456789abcdef".repeat(4), "report": report });
-            let next = super::next(&staged);
+            let next = match super::next(&staged) {
+                Ok(next) | Err(Failure::ByForceOnly(next) | Failure::Failed(next)) => next,
+                Err(Failure::Usage(other)) => other,
+            };
             assert!(next.starts_with(expected), "{next}");
             assert!(!next.contains('\u{1b}'), "{next}");
         }

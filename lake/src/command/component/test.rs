@@ -39,8 +39,8 @@ pub(super) fn run(arguments: &TestArguments) -> Result<(), Failure> {
         Some(path) => path.clone(),
         None => CrateDirectory::find(&arguments.directory)?.build()?,
     };
-    let files = sample_files::read(&arguments.directory)?;
     let parser = arguments.settings.load_parser(&path)?;
+    let files = sample_files::read(&arguments.directory)?;
     let report = Report::of(&parser, &files)?;
     print(report.text)?;
     match report.failed {

@@ -6,8 +6,8 @@ macro_rules! files {
     };
 }
 
-/// The crate's own: an example that is tested in this checkout, and what makes a crate of it.
-pub(super) const CRATE: &[(&str, &str)] = files! {
+/// Of a parser's crate: an example that is tested in this checkout, and what makes a crate of it.
+pub(super) const PARSER: &[(&str, &str)] = files! {
     "Cargo.toml": "lake/src/command/component/new/crate.toml";
     "README.md": "lake/src/command/component/new/crate.md";
     ".gitignore": "lake/src/command/component/new/crate.gitignore";
@@ -15,6 +15,15 @@ pub(super) const CRATE: &[(&str, &str)] = files! {
     "samples/readings.json": "components/examples/readings/samples/readings.json";
     "tests/samples.rs": "components/examples/readings/tests/samples.rs";
     "benches/native.rs": "components/examples/readings/benches/native.rs";
+};
+
+/// Of a router's crate, likewise.
+pub(super) const ROUTER: &[(&str, &str)] = files! {
+    "Cargo.toml": "lake/src/command/component/new/router.toml";
+    "README.md": "lake/src/command/component/new/router.md";
+    ".gitignore": "lake/src/command/component/new/crate.gitignore";
+    "src/lib.rs": "components/examples/readings-router/src/lib.rs";
+    "tests/routes.rs": "components/examples/readings-router/tests/routes.rs";
 };
 
 /// The SDK and the contract: they are not published, so each crate has its own.

@@ -1,6 +1,9 @@
 //! What `new` writes is whole, and what it was made of is what is tested in this checkout.
 
-use super::*;
+use super::{
+    files::{PARSER, ROUTER, VENDORED},
+    *,
+};
 use std::collections::BTreeSet;
 
 fn root() -> PathBuf {
@@ -35,10 +38,16 @@ fn every_source_of_the_sdk_the_contract_and_the_example_is_in_this_program() {
     for (list, below, of) in [
         (VENDORED, "sdk/src/", "components/sdk/src"),
         (VENDORED, "wit/", "wit"),
-        (CRATE, "src/", "components/examples/readings/src"),
-        (CRATE, "samples/", "components/examples/readings/samples"),
-        (CRATE, "tests/", "components/examples/readings/tests"),
-        (CRATE, "benches/", "components/examples/readings/benches"),
+        (PARSER, "src/", "components/examples/readings/src"),
+        (PARSER, "samples/", "components/examples/readings/samples"),
+        (PARSER, "tests/", "components/examples/readings/tests"),
+        (PARSER, "benches/", "components/examples/readings/benches"),
+        (ROUTER, "src/", "components/examples/readings-router/src"),
+        (
+            ROUTER,
+            "tests/",
+            "components/examples/readings-router/tests",
+        ),
     ] {
         assert_eq!(
             listed(list, below),
@@ -81,7 +90,7 @@ fn the_sdk_of_a_new_crate_stands_on_what_the_sdk_stands_on_here() {
 #[test]
 fn a_crate_has_its_name_and_type_everywhere_and_the_examples_nowhere() {
     let name: Name = "rtp-report".parse().unwrap();
-    let files = render(&name, 34);
+    let files = Template::Parser.files(&name, 34);
     for (path, text) in &files {
         assert!(!text.contains("heplake-readings"), "{path}");
         assert!(!text.contains("heplake_readings"), "{path}");
@@ -105,14 +114,80 @@ fn a_crate_has_its_name_and_type_everywhere_and_the_examples_nowhere() {
 }
 
 #[test]
+fn a_routers_crate_has_its_name_its_parser_and_its_type_everywhere() {
+    let (name, routes): (Name, Name) = ("by-site".parse().unwrap(), "gauges".parse().unwrap());
+    let files = Template::Router(&routes).files(&name, 34);
+    for (path, text) in &files {
+        assert!(!text.contains("heplake-readings"), "{path}");
+        assert!(!text.contains("heplake_readings"), "{path}");
+        assert!(!text.contains("\"readings"), "{path}");
+        assert!(!text.contains("`readings"), "{path}");
+    }
+    let text = |of: &str| &files.iter().find(|(path, _)| *path == of).unwrap().1;
+    assert!(text("Cargo.toml").contains("name = \"by-site\"\n"));
+    assert!(text("src/lib.rs").contains("const PROTO_TYPE: u32 = 34;"));
+    assert!(text("src/lib.rs").contains("const ROUTES: &str = \"gauges\";"));
+    assert!(text("src/lib.rs").contains("name: \"by-site\".into()"));
+    assert!(text("tests/routes.rs").contains("use by_site::ReadingsRouter;"));
+    assert!(text("README.md").contains("the parser `gauges`"));
+}
+
+#[test]
+fn a_router_belongs_to_the_parser_that_its_name_or_the_author_tells() {
+    let name = |text: &str| -> Name { text.parse().unwrap() };
+    let (by_name, by_site) = (name("gauges-router"), name("by-site"));
+    assert_eq!(parser_of(&by_name, None).unwrap(), "gauges");
+    assert_eq!(parser_of(&by_name, Some("radio")).unwrap(), "radio");
+    let missing = parser_of(&by_site, None).unwrap_err();
+    assert!(missing.to_string().contains("--routes"), "{missing}");
+}
+
+#[test]
+fn the_names_that_are_warned_of_are_those_of_the_shipped_components() {
+    let shipped: Vec<&str> = heplake_components::SHIPPED
+        .iter()
+        .map(|shipped| shipped.name)
+        .collect();
+    assert_eq!(shipped, SHIPPED);
+}
+
+#[test]
+fn what_the_next_commands_do_stands_in_one_column() {
+    for name in ["a", "gauges", "a-name-that-is-longer-than-others"] {
+        for is_router in [false, true] {
+            let told = next_steps("there", &name.parse().unwrap(), is_router);
+            let whats = ["natively", "builds it", "what the edge"];
+            let columns: BTreeSet<usize> = told
+                .lines()
+                .filter(|line| whats.iter().any(|what| line.contains(what)))
+                .map(|line| line.rfind("  ").unwrap())
+                .collect();
+            assert_eq!(columns.len(), 1, "{told}");
+        }
+    }
+}
+
+#[test]
 fn a_crate_named_as_the_example_is_the_example() {
     let name = Name("heplake-readings".into());
-    for (path, text) in render(&name, 200) {
+    for (path, text) in Template::Parser.files(&name, 200) {
         let Some((part, _)) = path.split_once('/') else {
             continue;
         };
         if ["samples", "tests", "benches"].contains(&part) {
             let example = root().join("components/examples/readings").join(path);
+            assert_eq!(text, fs::read_to_string(example).unwrap(), "{path}");
+        }
+    }
+    let (name, routes) = (
+        Name("heplake-readings-router".into()),
+        Name("readings".into()),
+    );
+    for (path, text) in Template::Router(&routes).files(&name, 200) {
+        if path.starts_with("tests/") {
+            let example = root()
+                .join("components/examples/readings-router")
+                .join(path);
             assert_eq!(text, fs::read_to_string(example).unwrap(), "{path}");
         }
     }
@@ -142,10 +217,11 @@ fn writes_all_files_and_touches_nothing_that_was_there() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("below/gauges");
     let name: Name = "gauges".parse().unwrap();
-    let written = write(&path, &name, 200).unwrap();
-    assert_eq!(files_below(&path).len(), written);
+    let files = Template::Parser.files(&name, 200);
+    write(&path, &files).unwrap();
+    assert_eq!(files_below(&path).len(), files.len());
     fs::write(path.join("src/lib.rs"), "my work").unwrap();
-    let refused = write(&path, &name, 200).unwrap_err();
+    let refused = write(&path, &files).unwrap_err();
     assert!(
         refused.to_string().contains("is there already"),
         "{refused}"

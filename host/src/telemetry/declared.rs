@@ -122,6 +122,7 @@ const HTTP_ERROR_CODES: &[&str] = &[
     "impeded",
     "internal",
     "interrupted",
+    "kept",
     "no_such_call",
     "no_such_route",
     "not_acceptable",

@@ -16,7 +16,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -114,59 +114,142 @@ impl TcpListener {
         &self.received
     }
 
-    /// Serves connections until `stop`, then lets each bring what it has under way.
+    /// Serves connections until `stop`, then lets each bring what it has under way. Those that
+    /// the kernel has made by then, and that nobody has accepted yet, are served as well: their
+    /// peers believe that what they sent was received.
     pub async fn run(self, workers: Vec<mpsc::Sender<Work>>, stop: CancellationToken) {
-        let tracker = TaskTracker::new();
-        let next_worker = AtomicUsize::new(0);
-        let (mut refused, ended) = (LogLimit::default(), Arc::default());
+        let Self {
+            listener,
+            address,
+            connections,
+            connections_max,
+            idle_timeout,
+            health,
+            received,
+        } = self;
+        let mut serving = Serving {
+            workers,
+            next_worker: 0,
+            connections,
+            connections_max,
+            idle_timeout,
+            health,
+            received,
+            stop: stop.clone(),
+            tracker: TaskTracker::new(),
+            refused: LogLimit::default(),
+            ended: Arc::default(),
+        };
         loop {
             let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
+                accepted = listener.accept() => accepted,
                 () = stop.cancelled() => break,
             };
-            let (stream, peer) = match accepted {
-                Ok(accepted) => accepted,
+            match accepted {
+                Ok((stream, peer)) => serving.serve(stream, peer),
                 Err(error) => {
                     // Out of descriptors, most likely: trying at once would only spin.
                     tracing::error!(%error, "a TCP connection could not be accepted");
                     tokio::time::sleep(ACCEPT_AGAIN).await;
-                    continue;
                 }
-            };
-            let Ok(permit) = self.connections.clone().try_acquire_owned() else {
-                metrics::counter!("heplake_tcp_connections_refused_total").increment(1);
-                let text = format!("all {} TCP connections are in use", self.connections_max);
-                self.health
-                    .raise_for(Code::TcpConnectionsFull, FULL_LASTS, text);
-                if let Some(left_out) = refused.line(Instant::now().into()) {
-                    tracing::warn!(%peer, left_out,
-                        "closed at once: all ingest.tcp.max_connections are in use");
-                }
-                continue;
-            };
-            // A connection stays with one worker, so that its packets stay in order.
-            let index = next_worker.fetch_add(1, Ordering::Relaxed) % workers.len().max(1);
-            let Some(worker) = workers.get(index).cloned() else {
-                break;
-            };
-            let connection = Connection {
-                stream,
-                peer,
-                worker,
-                received: self.received.clone(),
-                buffer: Vec::new(),
-                lines: Arc::clone(&ended),
-            };
-            let (stop, idle_timeout) = (stop.clone(), self.idle_timeout);
-            tracker.spawn(async move {
-                metrics::gauge!("heplake_tcp_connections").increment(1.0);
-                connection.serve(stop, idle_timeout).await;
-                metrics::gauge!("heplake_tcp_connections").decrement(1.0);
-                drop(permit);
-            });
+            }
         }
-        tracker.close();
-        tracker.wait().await;
+        match waiting(listener, connections_max) {
+            Ok(streams) => streams
+                .into_iter()
+                .for_each(|(stream, peer)| serving.serve(stream, peer)),
+            Err(error) => {
+                tracing::error!(%error, %address, "the TCP connections that wait cannot be had");
+            }
+        }
+        serving.tracker.close();
+        serving.tracker.wait().await;
+    }
+}
+
+/// Connections that the kernel has made and nobody has accepted, as many as may be served. The
+/// socket itself is asked: the runtime may not have heard of them yet.
+fn waiting(
+    listener: tokio::net::TcpListener,
+    connections_max: usize,
+) -> io::Result<Vec<(TcpStream, SocketAddr)>> {
+    let listener = listener.into_std()?;
+    let mut streams = Vec::new();
+    while streams.len() < connections_max {
+        match listener.accept() {
+            Ok((stream, peer)) => match of_the_runtime(stream) {
+                Ok(stream) => streams.push((stream, peer)),
+                Err(error) => tracing::error!(%error, %peer, "a TCP connection cannot be served"),
+            },
+            // A peer may be gone again before it is accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => {
+                tracing::error!(%error, "a TCP connection that waits could not be accepted");
+                break;
+            }
+        }
+    }
+    Ok(streams)
+}
+
+fn of_the_runtime(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+    stream.set_nonblocking(true)?;
+    TcpStream::from_std(stream)
+}
+
+/// What the connections of a listener share.
+struct Serving {
+    workers: Vec<mpsc::Sender<Work>>,
+    next_worker: usize,
+    connections: Arc<Semaphore>,
+    connections_max: usize,
+    idle_timeout: Duration,
+    health: Arc<Health>,
+    received: Arc<AtomicU64>,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+    /// How often it is said that there was no place.
+    refused: LogLimit,
+    /// How often it is said why a connection ended.
+    ended: Arc<Mutex<LogLimit>>,
+}
+
+impl Serving {
+    /// Serves a connection in a task of its own, or closes it if all places are taken.
+    fn serve(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let Ok(permit) = self.connections.clone().try_acquire_owned() else {
+            metrics::counter!("heplake_tcp_connections_refused_total").increment(1);
+            let text = format!("all {} TCP connections are in use", self.connections_max);
+            self.health
+                .raise_for(Code::TcpConnectionsFull, FULL_LASTS, text);
+            if let Some(left_out) = self.refused.line(Instant::now().into()) {
+                tracing::warn!(%peer, left_out,
+                    "closed at once: all ingest.tcp.max_connections are in use");
+            }
+            return;
+        };
+        // A connection stays with one worker, so that its packets stay in order.
+        let index = self.next_worker % self.workers.len().max(1);
+        self.next_worker = self.next_worker.wrapping_add(1);
+        let Some(worker) = self.workers.get(index).cloned() else {
+            return;
+        };
+        let connection = Connection {
+            stream,
+            peer,
+            worker,
+            received: self.received.clone(),
+            buffer: Vec::new(),
+            lines: Arc::clone(&self.ended),
+        };
+        let (stop, idle_timeout) = (self.stop.clone(), self.idle_timeout);
+        self.tracker.spawn(async move {
+            metrics::gauge!("heplake_tcp_connections").increment(1.0);
+            connection.serve(stop, idle_timeout).await;
+            metrics::gauge!("heplake_tcp_connections").decrement(1.0);
+            drop(permit);
+        });
     }
 }
 

@@ -225,3 +225,22 @@ async fn an_address_that_is_taken_is_refused_by_the_name_of_its_setting() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn connections_that_nobody_had_accepted_when_told_to_stop_are_read() {
+    let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listener = TcpListener::bind(loopback, 100, PATIENCE).await.unwrap();
+    for number in 0..50 {
+        let mut stream = TcpStream::connect(listener.address()).await.unwrap();
+        stream.write_all(&packet(&[number; 10])).await.unwrap();
+    }
+    let (work, mut taken) = mpsc::channel(100);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    listener.run(vec![work], stop).await;
+    let mut packets = 0;
+    while let Some(Work::Packets(batch)) = taken.recv().await {
+        packets += batch.len();
+    }
+    assert_eq!(packets, 50);
+}

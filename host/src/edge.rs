@@ -212,6 +212,10 @@ impl Edge {
         health.probe(Code::ComponentCutOff, move || {
             cut_off.upgrade()?.cut_off_now()
         });
+        let not_loaded = Arc::downgrade(&control);
+        health.probe(Code::ComponentNotLoaded, move || {
+            not_loaded.upgrade()?.not_loaded_now()
+        });
         Ok(Self {
             control,
             health,

@@ -120,6 +120,10 @@ ComponentCutOff = "component_cut_off", Degraded, Edge,
 "A component faulted too often and is not called any more. The version before it serves, or its payloads are stored raw.",
 "`heplake component history` says what happened. Correct the component, then stage and activate it; any activation of that name ends this reason.";
 
+ComponentNotLoaded = "component_not_loaded", Degraded, Edge,
+"What was active when the edge ended does not serve: a component in the store could not be loaded, or the store has lost its record of what was active. The version before it or the shipped one serves, or its payloads are stored raw.",
+"Stage the component again and activate it: that ends this reason. `heplake component history` says what was active.";
+
 TcpConnectionsFull = "tcp_connections_full", Degraded, Edge,
 "As many TCP connections are open as may be. Further ones are closed at once.",
 "Raise `ingest.tcp.max_connections`, or shorten `ingest.tcp.idle_timeout` if senders leave connections behind.";

@@ -198,6 +198,8 @@ pub struct Control {
     pub(super) told: Mutex<BTreeMap<String, Option<Instant>>>,
     /// Names of components that were cut off, for which the version before serves instead.
     pub(super) replaced: Mutex<BTreeSet<String>>,
+    /// Components that were active and could not be loaded at the start, by name, and why.
+    pub(super) not_loaded: Mutex<BTreeMap<String, String>>,
     pub(super) serving: Mutex<ComponentSet>,
     tried: Mutex<Tried>,
     store: Mutex<ComponentStore>,
@@ -238,10 +240,12 @@ impl Control {
             stopping: AtomicBool::new(false),
             told: Mutex::default(),
             replaced: Mutex::default(),
+            not_loaded: Mutex::default(),
             serving: Mutex::default(),
             tried: Mutex::default(),
             store: Mutex::new(store),
         };
+        control.tell_of_lost_state();
         control.put_shipped()?;
         control.check_sections()?;
         let set = control.load_active()?;

@@ -210,8 +210,10 @@ impl Control {
         let serving = self.serving();
         let mut told = lock(&self.told);
         let mut replaced = lock(&self.replaced);
+        let mut not_loaded = lock(&self.not_loaded);
         for name in names {
             replaced.remove(name);
+            not_loaded.remove(name);
             let versions = [before.get(name), serving.get(name)];
             for version in versions.into_iter().flatten() {
                 told.remove(&version.named().digest);

@@ -3,12 +3,18 @@
 
 use super::{
     ComponentSet, ComponentsError, Entry, Event, Version,
-    control::{Control, ControlError, digest_of},
+    control::{Control, ControlError, digest_of, lock},
     entry::SHIPPED_BY,
 };
 use crate::{configuration::nearest, sandbox::ComponentError};
 use heplake_components::SHIPPED;
 use std::sync::Arc;
+
+/// Digits of a digest in a sentence: enough to tell the versions in a store apart.
+const DIGEST_SHOWN: usize = 12;
+/// What the loss of the record is kept by among what could not be loaded: no component has such
+/// a name.
+const LOST_STATE: &str = "state.json";
 
 impl Control {
     /// Puts the shipped components into the store. Those of another program than ran last succeed
@@ -159,7 +165,35 @@ impl Control {
         Ok(())
     }
 
+    /// In words, what was active when the edge ended and does not serve; none once another version
+    /// of each was activated.
+    #[must_use]
+    pub fn not_loaded_now(&self) -> Option<String> {
+        let not_loaded = lock(&self.not_loaded);
+        let said: Vec<&str> = not_loaded.values().map(String::as_str).collect();
+        (!said.is_empty()).then(|| said.join("; "))
+    }
+
+    /// Says that the store does not know any more what was active, though something was.
+    pub(super) fn tell_of_lost_state(&self) {
+        let has_lost_state = {
+            let store = self.store();
+            store.state().slots.is_empty() && !store.history().is_empty()
+        };
+        if has_lost_state {
+            let text = "the store of components has lost state.json, its record of what was active: \
+                 the shipped components serve";
+            tracing::warn!("{text}");
+            lock(&self.not_loaded).insert(LOST_STATE.into(), text.into());
+        }
+    }
+
     fn load_failed(&self, name: &str, digest: &str, error: &ControlError) {
+        let short = digest.get(..DIGEST_SHOWN).unwrap_or(digest);
+        lock(&self.not_loaded).insert(
+            name.into(),
+            format!("{name} {short} could not be loaded: {error}"),
+        );
         let event = Event {
             reason: error.to_string(),
             ..self.event("load_failed", name, digest, SHIPPED_BY)

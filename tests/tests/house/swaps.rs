@@ -396,6 +396,8 @@ fn what_serves_survives_a_restart_and_what_cannot_be_loaded_does_not_keep_an_edg
     }
     let control = restarted(&shipped);
     assert_eq!(events(&control, "load_failed"), 1);
+    let said = control.not_loaded_now().unwrap();
+    assert!(said.starts_with("sip "), "{said}");
 
     // What serves in its place is what is gone back to, rather than what could not be loaded.
     let edge = runtime.block_on(heplake_host::Edge::start(settings.clone()));
@@ -403,10 +405,22 @@ fn what_serves_survives_a_restart_and_what_cannot_be_loaded_does_not_keep_an_edg
     let control = edge.control().clone();
     let third = stage(&control, relabelled(bytes("sip"), "c")).digest;
     activate(&control, &[&third], false).unwrap();
+    assert_eq!(control.not_loaded_now(), None);
     control.roll_back("sip", "test").unwrap();
     assert_eq!(active(&control, "sip").as_ref(), Some(&shipped));
     runtime.block_on(edge.drain()).unwrap();
-    restarted(&shipped);
+    let control = restarted(&shipped);
+    assert_eq!(control.not_loaded_now(), None);
+
+    // The record of what is active is gone, and the edge says so.
+    let state = settings
+        .component_settings
+        .store_directory
+        .join("state.json");
+    drop(control);
+    fs::remove_file(state).unwrap();
+    let control = restarted(&shipped);
+    assert!(control.not_loaded_now().unwrap().contains("state.json"));
 }
 
 #[test]

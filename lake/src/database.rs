@@ -157,8 +157,10 @@ impl Session {
     pub(crate) fn reader(settings: &LakeSettings) -> Result<Self, DatabaseError> {
         let session = Self::open(settings, settings.memory_limit_bytes, settings.threads)?;
         let tables = settings.data_path.join(heplake_format::DATA_DIRECTORY);
+        // A file that was repaired would be answered from what the cache has of the one before.
         session.execute(&format!(
             "ATTACH {} AS {} (DATA_PATH {}, READ_ONLY);
+             SET enable_external_file_cache = false;
              SET allowed_directories = [{}];
              SET enable_external_access = false;
              SET lock_configuration = true",

@@ -32,6 +32,11 @@ pub(crate) const STATEMENT_BYTES_MAX: usize = 64 << 10;
 /// 16 000 it takes 20 seconds, which nothing interrupts.
 const COMMENTS_MAX: usize = 256;
 
+/// Tables that a statement may read once each WITH stands where it is named. DuckDB plans every one of
+/// them before it looks at the deadline; sixteen WITH queries that each read the one before twice
+/// take it 23 seconds.
+const REFERENCES_MAX: u64 = 1000;
+
 /// Classes of expressions. Each is made of expressions, tables and types, which are judged for
 /// themselves. PARAMETER is not among them: nobody gives values.
 const CLASSES: [&str; 16] = [
@@ -174,6 +179,11 @@ pub enum StatementRefusal {
         "the column `filename` is not available, because DuckDB means the path of a data file by it; a column of a table that is called so is found with SELECT * or COLUMNS('filename')"
     )]
     FileColumn,
+    /// Its WITH queries multiply.
+    #[error(
+        "the statement reads more than {REFERENCES_MAX} tables once each WITH stands where it is named: DuckDB would plan it for minutes"
+    )]
+    References,
     /// It has a lambda in a lambda.
     #[error(
         "a lambda in a lambda is not available, because it may take very long in one step: unnest the inner list"
@@ -279,10 +289,54 @@ impl<'a> Statement<'a> {
             in_lambda: false,
         };
         judge.node(statement)?;
+        if references(statement, &mut Vec::new()) > REFERENCES_MAX {
+            return Err(StatementRefusal::References);
+        }
         let explain = if self.explained { "EXPLAIN " } else { "" };
         Ok(Judged {
             sql: format!("{explain}{}", self.query),
         })
+    }
+}
+
+/// How many tables a statement reads once each `WITH` stands where it is named, which is how
+/// DuckDB plans it. The depth is bounded by the reading of the JSON.
+fn references<'a>(node: &'a Value, scope: &mut Vec<(&'a str, u64)>) -> u64 {
+    match node {
+        Value::Array(nodes) => {
+            let counts = nodes.iter().map(|node| references(node, scope));
+            counts.fold(0, u64::saturating_add)
+        }
+        Value::Object(fields) => {
+            let text = |key: &str| fields.get(key).and_then(Value::as_str);
+            let outer = scope.len();
+            let mut count: u64 = 0;
+            if text("type") == Some("BASE_TABLE") {
+                let name = text("table_name").unwrap_or_default();
+                let named = scope.iter().rev();
+                let named = named
+                    .into_iter()
+                    .find(|(with, _)| with.eq_ignore_ascii_case(name));
+                count = named.map_or(1, |(_, count)| *count);
+            }
+            let withs = fields
+                .get("cte_map")
+                .and_then(|map| map.get("map")?.as_array());
+            for with in withs.into_iter().flatten() {
+                let name = with.get("key").and_then(Value::as_str).unwrap_or_default();
+                let read = with
+                    .get("value")
+                    .map_or(0, |query| references(query, scope));
+                scope.push((name, read.max(1)));
+            }
+            let others = fields.iter().filter(|(key, _)| *key != "cte_map");
+            for (_, other) in others {
+                count = count.saturating_add(references(other, scope));
+            }
+            scope.truncate(outer);
+            count
+        }
+        _ => 0,
     }
 }
 
@@ -328,7 +382,11 @@ impl Judge<'_> {
             judge_type(id, info)?;
         }
         match (text("class"), text("type")) {
-            (Some("FUNCTION" | "WINDOW"), _) => self.function(fields)?,
+            (Some("FUNCTION" | "WINDOW"), _) => {
+                judge_offset(fields)?;
+                self.function(fields)?;
+            }
+            (Some("LAMBDA"), _) if !is_lambda(fields) => judge_path(fields)?,
             (Some("LAMBDA"), _) if is_lambda(fields) => {
                 if self.in_lambda {
                     return Err(StatementRefusal::NestedLambda);
@@ -469,9 +527,35 @@ fn judge_kind(class: Option<&str>, kind: Option<&str>) -> Result<(), StatementRe
     }
 }
 
+/// Judges by how many rows `lag` and `lead` look away.
+fn judge_offset(fields: &Map<String, Value>) -> Result<(), StatementRefusal> {
+    match fields
+        .get("offset_expr")
+        .is_none_or(bounds::is_small_offset)
+    {
+        true => Ok(()),
+        false => Err(StatementRefusal::Argument {
+            name: "lag, lead".into(),
+            demand: "write a constant offset of at most 1000000000".into(),
+        }),
+    }
+}
+
+/// Judges the path of `x -> 'path'`, which the parser takes for a lambda.
+fn judge_path(fields: &Map<String, Value>) -> Result<(), StatementRefusal> {
+    match fields.get("expr").is_none_or(bounds::is_cheap_path) {
+        true => Ok(()),
+        false => Err(StatementRefusal::Argument {
+            name: "->".into(),
+            demand: bounds::PATH_DEMAND.into(),
+        }),
+    }
+}
+
 /// Judges the names of columns that a node has.
 fn judge_columns(fields: &Map<String, Value>) -> Result<(), StatementRefusal> {
-    let names = ["column_names", "using_columns"]
+    // A PIVOT has names of columns as plain texts in the last two.
+    let names = ["column_names", "using_columns", "groups", "unpivot_names"]
         .iter()
         .filter_map(|key| fields.get(*key)?.as_array());
     let is_file_column = |name: &Value| {

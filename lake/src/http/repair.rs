@@ -55,7 +55,7 @@ impl RepairGuard {
 
     fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         let token = match self {
-            Self::Local => return Ok(()),
+            Self::Local => return check_local(headers),
             Self::Nobody(reason) => {
                 return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", *reason));
             }
@@ -74,6 +74,24 @@ impl RepairGuard {
             message,
         ))
     }
+}
+
+/// Headers that a proxy or a page of a browser adds to a request: it then comes from somebody who is
+/// not on this machine.
+const OF_OTHERS: [&str; 5] = ["origin", "forwarded", "x-forwarded-for", "x-real-ip", "via"];
+
+/// Refuses what others have this machine ask for.
+fn check_local(headers: &HeaderMap) -> Result<(), ApiError> {
+    let site = headers.get("sec-fetch-site");
+    let is_page = site.is_some_and(|site| site != "none");
+    if is_page || OF_OTHERS.iter().any(|name| headers.contains_key(*name)) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            "a page or a proxy asks for a repair: set control.token_file, and send the token",
+        ));
+    }
+    Ok(())
 }
 
 /// Compares in a time that does not tell how much of it is right.

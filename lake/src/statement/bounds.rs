@@ -21,6 +21,13 @@ const REGEX_BYTES_MAX: usize = 1024;
 const WIDTH_DIGITS_MAX: usize = 3;
 /// Steps of a distance between two texts: of 256 bytes each.
 const DISTANCE_STEPS_MAX: u64 = 1 << 16;
+/// The largest offset of `lag` and `lead`: DuckDB ends the process at the smallest 64-bit number, and
+/// no answer has as many rows.
+const OFFSET_MAX: u64 = 1_000_000_000;
+/// Says how a path into JSON must be written.
+pub(super) const PATH_DEMAND: &str = "write a constant path, or a list of constant paths, with at most one wildcard (`*` or `..`) each";
+/// Types that a JSON structure may not name: a cast to them recurses, or takes very long in one step.
+const STRUCTURE_TYPES_REFUSED: [&str; 4] = ["bignum", "varint", "variant", "geometry"];
 /// Levels of a JSON structure. DuckDB recurses on it.
 const STRUCTURE_LEVELS_MAX: usize = 8;
 
@@ -37,6 +44,7 @@ pub(super) enum Rule {
     Replacement,
     Distance,
     Structure,
+    Path,
     Aggregate,
 }
 
@@ -54,6 +62,7 @@ impl Rule {
             "replacement" => Self::Replacement,
             "distance" => Self::Distance,
             "structure" => Self::Structure,
+            "path" => Self::Path,
             "aggregate" => Self::Aggregate,
             _ => return None,
         })
@@ -107,6 +116,7 @@ impl Rule {
                     .is_some_and(|(a, b)| a.saturating_mul(b) <= DISTANCE_STEPS_MAX)
             }
             Self::Structure => second.and_then(text).is_some_and(is_flat_structure),
+            Self::Path => arguments.iter().skip(1).all(is_cheap_path),
             Self::Aggregate => {
                 let named = second.and_then(text);
                 named.is_some_and(|name| verdict(Place::Expression, name) == Verdict::Allowed)
@@ -146,6 +156,7 @@ impl Rule {
             Self::Distance => {
                 "its time grows with both lengths multiplied: write constants, or left(column, 64)".into()
             }
+            Self::Path => PATH_DEMAND.into(),
             Self::Aggregate => "write the name of an aggregate as a constant".into(),
             Self::Structure => format!(
                 "write a constant structure of at most {STRUCTURE_LEVELS_MAX} levels"
@@ -163,7 +174,8 @@ fn text(node: &Value) -> Option<&str> {
 fn integer_max(node: &Value) -> Option<u64> {
     if node.get("class")?.as_str()? == "CONSTANT" {
         let value = node.get("value")?.get("value")?;
-        return value.as_u64().or_else(|| value.as_i64().map(|_| 0));
+        // A negative number means another thing to each function: left(x, -1) is nearly all of x.
+        return value.as_u64();
     }
     let arguments = node.get("children")?.as_array()?;
     match node.get("function_name")?.as_str()? {
@@ -275,7 +287,34 @@ fn has_small_widths(format: &str) -> bool {
     true
 }
 
+/// Whether a path into JSON, or each of a list of them, is a constant with one wildcard at most.
+pub(super) fn is_cheap_path(node: &Value) -> bool {
+    let field = |key: &str| node.get(key).and_then(Value::as_str);
+    match (field("class"), field("function_name")) {
+        (Some("CONSTANT"), _) => text(node)
+            .is_none_or(|path| path.matches('*').count() + path.matches("..").count() <= 1),
+        (Some("FUNCTION"), Some("list_value")) => node
+            .get("children")
+            .and_then(Value::as_array)
+            .is_some_and(|paths| paths.iter().all(is_cheap_path)),
+        _ => false,
+    }
+}
+
+/// Whether the offset of `lag` or `lead`, if there is one, is a constant of a sensible size.
+pub(super) fn is_small_offset(offset: &Value) -> bool {
+    let constant = || offset.get("value")?.get("value")?.as_i64();
+    offset.is_null() || constant().is_some_and(|rows| rows.unsigned_abs() <= OFFSET_MAX)
+}
+
 fn is_flat_structure(structure: &str) -> bool {
+    let lower = structure.to_lowercase();
+    if STRUCTURE_TYPES_REFUSED
+        .iter()
+        .any(|name| lower.contains(name))
+    {
+        return false;
+    }
     let mut levels = 0_usize;
     let flat = structure.bytes().all(|byte| {
         match byte {

@@ -11,7 +11,7 @@ mod snapshot_time;
 
 pub use data_path::DataPathError;
 pub(crate) use ledger::{
-    AsideState, ChangedRow, RefusedRow, SetAsideFilter, SetAsideGroupRow, SetAsideRow,
+    AsideState, ChangedRow, NUMBER_MAX, RefusedRow, SetAsideFilter, SetAsideGroupRow, SetAsideRow,
 };
 pub(crate) use registration::{NewCommit, NewFile, RegisteredFile};
 
@@ -133,6 +133,7 @@ impl Catalog {
         }
         snapshot_time::mend(&session, &metadata)?;
         ledger::create(&session, &metadata)?;
+        ledger::heal(&session, &metadata)?;
         let mut catalog = Self {
             session,
             lake_name: settings.lake_name.clone(),
@@ -281,6 +282,11 @@ impl Catalog {
             return Err(TableConflict::Columns(name.clone()));
         }
         Ok(changes)
+    }
+
+    /// Why a table does not fit the lake, if it does not. Changes nothing.
+    pub(crate) fn conflict(&self, table: &Table) -> Option<TableConflict> {
+        self.changes(table, 0).err()
     }
 
     /// Runs a statement of the one who writes.

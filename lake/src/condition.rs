@@ -99,7 +99,7 @@ impl Condition {
         let changed = catalog.changed_files()?;
         Ok(Self {
             set_aside_files: set_aside.iter().map(|group| group.files).sum(),
-            set_aside_rows: set_aside.iter().map(|group| group.rows).sum(),
+            set_aside_rows: rows(&set_aside),
             set_aside: told(set_aside),
             refused_commits: refused.len() as u64,
             refused: told(refused),
@@ -137,6 +137,12 @@ impl Condition {
         });
         changed.chain(set_aside).chain(refused).collect()
     }
+}
+
+/// Commits may claim any number of rows.
+fn rows(groups: &[SetAsideGroupRow]) -> u64 {
+    let rows = groups.iter().map(|group| group.rows);
+    rows.fold(0, u64::saturating_add)
 }
 
 fn told<R, T: From<R>>(rows: Vec<R>) -> Vec<T> {

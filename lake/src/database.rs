@@ -242,7 +242,8 @@ impl Session {
     }
 
     /// Inserts rows by column name. `structure` gives the type of each field, as DuckDB's
-    /// `from_json` takes it; `select` makes the columns from the fields of `r`.
+    /// `from_json` takes it; `select` makes the columns from the fields of `r`. A value that
+    /// does not fit its type, or is missing, is an error: it never becomes NULL.
     pub(crate) fn insert<T: Serialize>(
         &self,
         table: &str,
@@ -255,7 +256,7 @@ impl Session {
         }
         let sql = format!(
             "INSERT INTO {table} BY NAME SELECT {select}
-             FROM (SELECT unnest(from_json(?, '[{{{structure}}}]')) AS r)"
+             FROM (SELECT unnest(from_json_strict(?, '[{{{structure}}}]')) AS r)"
         );
         let json = serde_json::to_string(rows)?;
         self.connection.execute(&sql, [json])?;

@@ -18,7 +18,7 @@ pub use fault::{FileFault, Refusal, RefusedCommit};
 pub use repair::{ColumnDecision, Decision, FailedFile, Given, RepairError, Repaired};
 
 use crate::{
-    catalog::{Catalog, NewCommit, RefusedRow},
+    catalog::{Catalog, NUMBER_MAX, NewCommit, RefusedRow},
     condition::Condition,
     database::DatabaseError,
     sequences::{Gap, Sequences},
@@ -155,6 +155,12 @@ impl Registrar {
             edges.entry(edge).or_default().sequences = sequences;
         }
         for row in catalog.refused()? {
+            let sequence = Sequence(row.sequence);
+            let state = edges.get(&row.edge);
+            if state.is_some_and(|state| state.sequences.contains(sequence)) {
+                catalog.forget_refused(&row.edge, sequence)?;
+                continue;
+            }
             let resting = Resting {
                 again: Instant::now(),
                 pause: Duration::ZERO,
@@ -162,7 +168,7 @@ impl Registrar {
                 since_us: row.since_us,
             };
             let state = edges.entry(row.edge).or_default();
-            state.refused.insert(Sequence(row.sequence), resting);
+            state.refused.insert(sequence, resting);
         }
         let changed = ChangedFiles::load(&catalog)?;
         let registrar = Self {
@@ -280,7 +286,7 @@ impl Registrar {
         };
         let mut found = BTreeMap::new();
         let mut sequence = state.sequences.next();
-        while found.len() < COMMITS_OF_AN_EDGE {
+        while found.len() < COMMITS_OF_AN_EDGE && sequence.0 <= NUMBER_MAX {
             if !state.is_resting(sequence, now) {
                 let Some(document) = self.store.commit(&path(sequence))? else {
                     break;
@@ -294,7 +300,8 @@ impl Registrar {
                 .store
                 .sequences_from(edge, state.sequences.first_missing())?;
             state.listing_due = Some(Instant::now() + now.elapsed() * LISTING_PAUSE_FACTOR);
-            for sequence in listed {
+            // A larger number has no place in the ledger, and no edge ever comes to it.
+            for sequence in listed.into_iter().filter(|it| it.0 <= NUMBER_MAX) {
                 if found.len() >= COMMITS_OF_AN_EDGE {
                     // The rest is found by the next round.
                     state.listing_due = None;
@@ -323,6 +330,11 @@ impl Registrar {
             (Ok(()), _) => {}
             (Err(DatabaseError::Statement(message)), [commit]) => {
                 let (edge, sequence) = (commit.edge.clone(), commit.sequence);
+                if self.catalog.has_commit(&edge, sequence)? {
+                    // The ledger is right, and what is known of it here is old.
+                    self.note_registered(&edge, sequence)?;
+                    return Ok(());
+                }
                 let refused = self.refuse(&edge, sequence, Refusal::Lake(message));
                 registered.refused.push(refused);
                 return Ok(());
@@ -363,6 +375,24 @@ impl Registrar {
         counter!("heplake_register_commits_total").increment(count);
         counter!("heplake_register_files_total").increment(files);
         counter!("heplake_register_rows_total").increment(rows);
+        Ok(())
+    }
+
+    /// Takes a commit as registered, as the ledger has it already.
+    fn note_registered(
+        &mut self,
+        edge: &EdgeName,
+        sequence: Sequence,
+    ) -> Result<(), DatabaseError> {
+        self.catalog.forget_refused(edge, sequence)?;
+        self.newly_refused
+            .retain(|row| row.edge != *edge || row.sequence != sequence.0);
+        self.waiting.remove(&(edge.clone(), sequence));
+        self.is_dirty = true;
+        let state = self.edges.entry(edge.clone()).or_default();
+        state.refused.remove(&sequence);
+        state.sequences.insert(sequence);
+        warn!(%edge, sequence = sequence.0, "the catalog has this commit already");
         Ok(())
     }
 

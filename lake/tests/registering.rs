@@ -17,7 +17,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use support::{DAY, Row, Site, ask, column, row, settings, table};
+use support::{DAY, Row, Site, ask, column, duckdb, row, settings, table};
 
 fn calls(count: i64) -> Vec<Row<'static>> {
     (0..count)
@@ -330,6 +330,138 @@ fn a_commit_that_was_put_right_is_registered_after_a_restart() {
         (registered.rows, registered.condition.refused_commits),
         (2, 0)
     );
+}
+
+/// Writes into the catalog what no lake would.
+fn change_catalog(site: &Site, sql: &str) {
+    let catalog = site.settings().catalog_path;
+    let attach = format!("ATTACH '{}' AS catalog (TYPE sqlite)", catalog.display());
+    let duckdb = duckdb();
+    duckdb.execute_batch(&attach).unwrap();
+    duckdb.execute_batch(sql).unwrap();
+}
+
+#[test]
+fn a_document_with_a_number_that_no_catalog_holds_is_nothing() {
+    for number in [u64::MAX, i64::MAX as u64 + 1] {
+        let site = Site::new();
+        let call = table("hep_proto_1_call");
+        let lake = site.open();
+        let path = site.commit_path("x8", number);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "{}").unwrap();
+        site.commit("x8", 1, &[(&call, DAY, calls(2))]);
+        assert_eq!(lake.register_new().unwrap().commits, 1, "{number}");
+        assert_eq!(lake.condition().unwrap().refused_commits, 0);
+        drop(lake);
+        let lake = site.open();
+        site.commit("x8", 2, &[(&call, DAY, calls(1))]);
+        assert_eq!(lake.register_new().unwrap().commits, 1, "{number}");
+        assert_eq!(count(&lake), "3");
+    }
+}
+
+#[test]
+fn the_largest_number_that_a_catalog_holds_is_registered_and_hinders_no_other() {
+    let site = Site::new();
+    let call = table("hep_proto_1_call");
+    let lake = site.open();
+    site.commit("e", i64::MAX as u64, &[(&call, DAY, calls(1))]);
+    site.commit("e", 1, &[(&call, DAY, calls(1))]);
+    assert_eq!(lake.register_new().unwrap().commits, 2);
+    drop(lake);
+    let lake = site.open();
+    assert_eq!(lake.register_new().unwrap().commits, 0);
+    assert_eq!(count(&lake), "2");
+}
+
+#[test]
+fn a_catalog_with_rows_without_a_key_heals_when_it_is_opened() {
+    let site = Site::new();
+    let call = table("hep_proto_1_call");
+    let lake = site.open();
+    site.commit("e", 1, &[(&call, DAY, calls(2))]);
+    lake.register_new().unwrap();
+    drop(lake);
+    let poison = "INSERT INTO catalog.heplake_refused VALUES ('x8', NULL, 'odd', 1);
+        INSERT INTO catalog.heplake_refused VALUES (NULL, 7, 'odd', 1);
+        INSERT INTO catalog.heplake_changed_file VALUES (NULL, 7, 'odd', 1);
+        INSERT INTO catalog.heplake_set_aside
+            (edge, sequence, path, table_name, rows, bytes, description, kind, reason, since_us, state)
+            VALUES ('e', NULL, 'p', 't', 1, 1, '', 'k', 'odd', 1, 'waiting');
+        INSERT INTO catalog.heplake_commit (edge, sequence, snapshot_id, registered_us, files, rows)
+            VALUES ('x8', NULL, 1, 1, 0, 0)";
+    change_catalog(&site, poison);
+    let lake = site.open();
+    let registered = lake.register_new().unwrap();
+    assert!(registered.condition.reasons().is_empty());
+    assert_eq!(count(&lake), "2");
+    // One that comes while the lake is open is passed by.
+    change_catalog(&site, poison);
+    site.commit("e", 2, &[(&call, DAY, calls(1))]);
+    fs::write(site.commit_path("e", 3), "{}").unwrap();
+    let registered = lake.register_new().unwrap();
+    assert_eq!(registered.condition.refused_commits, 1);
+    assert_eq!(registered.condition.reasons().len(), 1);
+}
+
+#[test]
+fn a_count_beyond_all_numbers_costs_its_file_only() {
+    let spoils: [Spoil; 2] = [
+        |site| change_document(site, |commit| commit.files[1].record_count = 1 << 63),
+        |site| change_document(site, |commit| commit.files[1].file_size_bytes = u64::MAX),
+    ];
+    for spoil in spoils {
+        let (site, lake, registered) = spoiled(spoil);
+        assert!(registered.refused.is_empty(), "{:?}", registered.refused);
+        assert_eq!(registered.set_aside.len(), 1);
+        assert_eq!(count(&lake), "5");
+        drop(lake);
+        assert_eq!(site.open().condition().unwrap().set_aside_files, 1);
+    }
+    // Their sum is beyond all numbers, too.
+    let site = Site::new();
+    let lake = site.open();
+    for (edge, name) in [("a", "hep_proto_1_call"), ("b", "hep_proto_1_default")] {
+        let table = table(name);
+        for sequence in 1..=3 {
+            let mut commit = site.files(edge, sequence, &[(&table, DAY, calls(1))]);
+            commit.files[0].record_count = u64::MAX;
+            site.put(&commit);
+        }
+    }
+    let registered = lake.register_new().unwrap();
+    assert_eq!(registered.condition.set_aside_files, 6);
+    assert!(registered.condition.set_aside_rows >= i64::MAX as u64);
+}
+
+#[test]
+fn a_commit_that_the_catalog_has_already_is_registered_and_not_refused() {
+    let site = Site::new();
+    let call = table("hep_proto_1_call");
+    let lake = site.open();
+    site.commit("e", 1, &[(&call, DAY, calls(2))]);
+    lake.register_new().unwrap();
+    change_catalog(
+        &site,
+        "INSERT INTO catalog.heplake_commit (edge, sequence, snapshot_id, registered_us, files, rows)
+            VALUES ('e', 2, 1, 1, 0, 0)",
+    );
+    site.commit("e", 2, &[(&call, DAY, calls(1))]);
+    site.commit("e", 3, &[(&call, DAY, calls(1))]);
+    let registered = lake.register_new().unwrap();
+    assert!(registered.refused.is_empty(), "{:?}", registered.refused);
+    assert_eq!(registered.commits, 1);
+    assert!(registered.condition.reasons().is_empty());
+    drop(lake);
+    // Version 0.1 refused such a commit, and nothing took the refusal back.
+    change_catalog(
+        &site,
+        "INSERT INTO catalog.heplake_refused VALUES ('e', 2, 'UNIQUE constraint failed', 1)",
+    );
+    let lake = site.open();
+    assert_eq!(lake.register_new().unwrap().condition.refused_commits, 0);
+    assert_eq!(count(&lake), "3");
 }
 
 #[test]

@@ -467,6 +467,26 @@ fn a_refused_commit_is_given_up_or_looked_at_again() {
     assert!(registered.refused.is_empty() && registered.gaps.is_empty());
 }
 
+#[test]
+fn a_decision_that_fails_leaves_no_column_behind() {
+    let site = Site::new();
+    let lake = site.open();
+    let fraction = rtcp("jitter", ColumnType::Double);
+    let mut commit = site.files("e", 1, &[(&fraction, DAY, values("jitter", &["1.5"]))]);
+    commit.files[0].record_count = 2;
+    site.put(&commit);
+    lake.register_new().unwrap();
+    let rename = ColumnDecision::Rename("jitter_ms".parse().unwrap());
+    let repaired = lake.repair(&register(&[("jitter", rename)])).unwrap();
+    assert!(
+        repaired.failed[0].reason.contains("the commit says 2"),
+        "{repaired:?}"
+    );
+    let columns = ask(&lake, "SELECT * FROM (DESCRIBE hep_proto_5_default)");
+    assert!(!columns.contains("jitter"), "{columns}");
+    assert_eq!(parquet_files(&site, RTCP).len(), 1);
+}
+
 /// A lake with three calls in one file and two in another, which is overwritten then.
 fn overwritten(spoil: impl Fn(&Site, PathBuf)) -> (Site, Lake, String) {
     let site = Site::new();

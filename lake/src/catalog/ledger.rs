@@ -17,6 +17,7 @@ use crate::{
 use heplake_format::{EdgeName, Sequence};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tracing::warn;
 
 /// Where a file that was set aside stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +98,43 @@ pub(crate) struct SetAsideFilter {
 
 const ASIDE: &str = r#""edge":"VARCHAR","sequence":"BIGINT","path":"VARCHAR","table_name":"VARCHAR","rows":"BIGINT","bytes":"BIGINT","description":"VARCHAR","kind":"VARCHAR","reason":"VARCHAR""#;
 
+/// The keys of the tables. SQLite lets a key hold NULL.
+const KEYS: [(&str, &[&str]); 4] = [
+    ("heplake_commit", &["edge", "sequence"]),
+    ("heplake_set_aside", &["edge", "sequence", "path"]),
+    ("heplake_refused", &["edge", "sequence"]),
+    ("heplake_changed_file", &["path"]),
+];
+
+/// The largest number that a column of the catalog holds.
+pub(crate) const NUMBER_MAX: u64 = i64::MAX as u64;
+
+/// Deletes rows without a key. Version 0.1 wrote one for a number that its column does not
+/// hold, and could not read it.
+pub(super) fn heal(session: &Session, metadata: &str) -> Result<(), DatabaseError> {
+    #[derive(Deserialize)]
+    struct Row {
+        rows: u64,
+    }
+    for (table, keys) in KEYS {
+        let nulls: Vec<_> = keys.iter().map(|key| format!("{key} IS NULL")).collect();
+        let nulls = nulls.join(" OR ");
+        let select = format!("SELECT count(*) AS rows FROM {metadata}.{table} WHERE {nulls}");
+        let rows: u64 = session
+            .rows::<Row>(&select, &[])?
+            .iter()
+            .map(|row| row.rows)
+            .sum();
+        if rows > 0 {
+            warn!(table, rows, "rows of the catalog without a key are deleted");
+            session.transaction(|| {
+                session.execute(&format!("DELETE FROM {metadata}.{table} WHERE {nulls}"))
+            })?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes the tables that are missing.
 pub(super) fn create(session: &Session, metadata: &str) -> Result<(), DatabaseError> {
     session.execute(&format!(
@@ -136,7 +174,7 @@ impl Catalog {
                         FILTER (previous + 1 < sequence), []) AS holes
                  FROM (SELECT edge, sequence, lag(sequence, 1, 0)
                         OVER (PARTITION BY edge ORDER BY sequence) AS previous
-                    FROM {}.heplake_commit)
+                    FROM {}.heplake_commit WHERE edge IS NOT NULL AND sequence IS NOT NULL)
                  GROUP BY edge",
                 self.metadata
             ),
@@ -194,6 +232,33 @@ impl Catalog {
         Ok(())
     }
 
+    /// Whether the ledger has a commit as registered.
+    pub(crate) fn has_commit(
+        &self,
+        edge: &EdgeName,
+        sequence: Sequence,
+    ) -> Result<bool, DatabaseError> {
+        #[derive(Deserialize)]
+        struct Row {}
+        let select = format!(
+            "SELECT sequence FROM {}.heplake_commit WHERE edge = {} AND sequence = {}",
+            self.metadata,
+            literal(edge.as_str()),
+            sequence.0
+        );
+        Ok(!self.session.rows::<Row>(&select, &[])?.is_empty())
+    }
+
+    /// Forgets that a commit was refused.
+    pub(crate) fn forget_refused(
+        &self,
+        edge: &EdgeName,
+        sequence: Sequence,
+    ) -> Result<(), DatabaseError> {
+        self.session
+            .transaction(|| self.delete_refused(edge, sequence))
+    }
+
     fn delete_refused(&self, edge: &EdgeName, sequence: Sequence) -> Result<(), DatabaseError> {
         self.session.execute(&format!(
             "DELETE FROM {}.heplake_refused WHERE edge = {} AND sequence = {}",
@@ -206,7 +271,8 @@ impl Catalog {
     /// The commits of which nothing is registered.
     pub(crate) fn refused(&self) -> Result<Vec<RefusedRow>, DatabaseError> {
         let select = format!(
-            "SELECT edge, sequence, reason, since_us FROM {}.heplake_refused ORDER BY since_us, edge, sequence",
+            "SELECT edge, sequence, reason, since_us FROM {}.heplake_refused
+             WHERE edge IS NOT NULL AND sequence IS NOT NULL ORDER BY since_us, edge, sequence",
             self.metadata
         );
         self.session.rows(&select, &[])
@@ -236,7 +302,10 @@ impl Catalog {
         filter: &SetAsideFilter,
         limit: usize,
     ) -> Result<Vec<SetAsideRow>, DatabaseError> {
-        let mut conditions = format!("state = '{}'", AsideState::Waiting.as_str());
+        let mut conditions = format!(
+            "state = '{}' AND edge IS NOT NULL AND sequence IS NOT NULL AND path IS NOT NULL",
+            AsideState::Waiting.as_str()
+        );
         if let Some(table) = &filter.table {
             conditions.push_str(&format!(" AND table_name = {}", literal(table)));
         }
@@ -263,7 +332,8 @@ impl Catalog {
     pub(crate) fn set_aside_to_move(&self) -> Result<Vec<SetAsideRow>, DatabaseError> {
         let select = format!(
             "SELECT edge, sequence, path, table_name, rows, bytes, description, kind, reason
-             FROM {}.heplake_set_aside WHERE state = '{}'",
+             FROM {}.heplake_set_aside WHERE state = '{}'
+                AND edge IS NOT NULL AND sequence IS NOT NULL AND path IS NOT NULL",
             self.metadata,
             AsideState::Decided.as_str()
         );
@@ -274,8 +344,8 @@ impl Catalog {
     pub(crate) fn set_aside_groups(&self) -> Result<Vec<SetAsideGroupRow>, DatabaseError> {
         let select = format!(
             "SELECT edge, table_name, reason, count(*)::UBIGINT AS files,
-                sum(rows)::UBIGINT AS rows, min(since_us) AS since_us
-             FROM {}.heplake_set_aside WHERE state = '{}'
+                least(sum(rows), {NUMBER_MAX})::UBIGINT AS rows, min(since_us) AS since_us
+             FROM {}.heplake_set_aside WHERE state = '{}' AND edge IS NOT NULL
              GROUP BY ALL ORDER BY since_us, edge, table_name, reason",
             self.metadata,
             AsideState::Waiting.as_str()
@@ -335,7 +405,7 @@ impl Catalog {
     /// The registered files that changed or vanished.
     pub(crate) fn changed_files(&self) -> Result<Vec<ChangedRow>, DatabaseError> {
         let select = format!(
-            "SELECT path, rows, reason, since_us FROM {}.heplake_changed_file ORDER BY since_us, path",
+            "SELECT path, rows, reason, since_us FROM {}.heplake_changed_file WHERE path IS NOT NULL ORDER BY since_us, path",
             self.metadata
         );
         self.session.rows(&select, &[])

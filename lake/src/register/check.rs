@@ -2,7 +2,7 @@
 
 use super::{FileFault, Refusal, RegisterError, Registrar, shown};
 use crate::{
-    catalog::{NewCommit, NewFile, SetAsideRow, TableConflict},
+    catalog::{NUMBER_MAX, NewCommit, NewFile, SetAsideRow, TableConflict},
     database::DatabaseError,
     footer::Footer,
     store::{Look, StoreError},
@@ -34,7 +34,7 @@ impl Registrar {
             let (edge, sequence) = (commit.edge, commit.sequence);
             return Err(Refusal::Misplaced { edge, sequence }.into());
         }
-        if i64::try_from(sequence.0).is_err() {
+        if sequence.0 > NUMBER_MAX {
             return Err(Refusal::Sequence.into());
         }
         let mut names = BTreeSet::new();
@@ -55,8 +55,8 @@ impl Registrar {
                     sequence: sequence.0,
                     table_name: table.to_owned(),
                     path: file.path,
-                    rows: file.record_count,
-                    bytes: file.file_size_bytes,
+                    rows: file.record_count.min(NUMBER_MAX),
+                    bytes: file.file_size_bytes.min(NUMBER_MAX),
                     description: kept(file.description),
                     kind: fault.kind().into(),
                     reason: shown(&fault),
@@ -182,8 +182,8 @@ fn set_aside(commit: &Commit, file: &DataFile, table: &Table, fault: &FileFault)
         sequence: commit.sequence.0,
         path: file.path.to_string(),
         table_name: file.path.table.to_string(),
-        rows: file.record_count,
-        bytes: file.file_size_bytes,
+        rows: file.record_count.min(NUMBER_MAX),
+        bytes: file.file_size_bytes.min(NUMBER_MAX),
         description: kept(serde_json::to_string(table).unwrap_or_default()),
         kind: fault.kind().into(),
         reason: shown(fault),

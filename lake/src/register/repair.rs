@@ -238,7 +238,7 @@ impl Registrar {
             let of_edge = filter.edge.as_ref().is_none_or(|e| *e == group.edge);
             if of_table && of_edge {
                 files += group.files;
-                rows += group.rows;
+                rows = u64::saturating_add(rows, group.rows);
             }
         }
         if files == 0 && !matches!(given.decision, Decision::Retry { .. }) {
@@ -370,7 +370,7 @@ impl Registrar {
                 )));
             }
         }
-        if let Some(conflict) = self.fit(&rewrite.table)? {
+        if let Some(conflict) = self.catalog.conflict(&rewrite.table) {
             return Ok(Err(format!("it does not fit so either: {conflict}")));
         }
         let target = DataFilePath {
@@ -402,6 +402,11 @@ impl Registrar {
                 return Ok(Err(format!("what was made of it does not fit: {fault}")));
             }
         };
+        // Last of all: a decision that fails leaves no column behind.
+        if let Some(conflict) = self.fit(&rewrite.table)? {
+            self.store.delete(&new.path.to_string())?;
+            return Ok(Err(format!("it does not fit so either: {conflict}")));
+        }
         let decision = format!("registered as {}", new.path);
         self.catalog
             .register_set_aside(row, &new, AsideState::Decided, &decision)?;
@@ -524,6 +529,13 @@ impl Registrar {
                 "no query would ever find the rows of commit {} of {edge}",
                 sequence.0
             )));
+        }
+        if self.catalog.has_commit(edge, sequence)? {
+            self.note_registered(edge, sequence)?;
+            return Ok(Repaired {
+                note: Some("the lake had this commit registered already".into()),
+                ..Repaired::default()
+            });
         }
         self.catalog.register(&[NewCommit {
             edge: edge.clone(),

@@ -11,6 +11,7 @@ mod changed;
 mod check;
 mod fault;
 mod repair;
+mod replaced;
 mod retry;
 mod rewrite;
 
@@ -28,7 +29,7 @@ use crate::{
 pub use changed::ChangedFile;
 use changed::ChangedFiles;
 use check::Setback;
-use fault::shown;
+use fault::{REPLACED, shown};
 use heplake_format::{CommitPath, EdgeName, Sequence};
 use metrics::{counter, gauge};
 use std::{
@@ -128,6 +129,7 @@ struct EdgeState {
     sequences: Sequences,
     /// Commits of which nothing is registered.
     refused: BTreeMap<Sequence, Resting>,
+    comparison: replaced::Comparison,
     /// Not to be listed before.
     listing_due: Option<Instant>,
     /// The end of the last gap that was reported.
@@ -157,7 +159,8 @@ impl Registrar {
         for row in catalog.refused()? {
             let sequence = Sequence(row.sequence);
             let state = edges.get(&row.edge);
-            if state.is_some_and(|state| state.sequences.contains(sequence)) {
+            let is_registered = state.is_some_and(|state| state.sequences.contains(sequence));
+            if is_registered && !row.reason.starts_with(REPLACED) {
                 catalog.forget_refused(&row.edge, sequence)?;
                 continue;
             }
@@ -232,6 +235,7 @@ impl Registrar {
         let mut batch = Vec::new();
         let edges: Vec<_> = self.edges.keys().cloned().collect();
         for edge in edges {
+            self.compare(&edge, registered)?;
             for (sequence, document) in self.new_documents(&edge)? {
                 looked_at += 1;
                 self.waiting

@@ -454,7 +454,7 @@ fn a_commit_that_the_catalog_has_already_is_registered_and_not_refused() {
     assert_eq!(registered.commits, 1);
     assert!(registered.condition.reasons().is_empty());
     drop(lake);
-    // Version 0.1 refused such a commit, and nothing took the refusal back.
+    // Such a commit was once refused, and nothing took the refusal back.
     change_catalog(
         &site,
         "INSERT INTO catalog.heplake_refused VALUES ('e', 2, 'UNIQUE constraint failed', 1)",

@@ -487,6 +487,51 @@ fn a_decision_that_fails_leaves_no_column_behind() {
     assert_eq!(parquet_files(&site, RTCP).len(), 1);
 }
 
+#[test]
+fn a_commit_under_a_number_that_is_registered_is_told_and_not_passed_by() {
+    let site = Site::new();
+    let lake = site.open();
+    let call = table("hep_proto_1_call");
+    let first = site.commit("e", 1, &[(&call, DAY, calls(3))]);
+    site.commit("e", 2, &[(&call, DAY, calls(2))]);
+    lake.register_new().unwrap();
+    assert!(lake.condition().unwrap().reasons().is_empty());
+    drop(lake);
+    // The edge lost its commits, and counts from the beginning; its files take other names.
+    let mut again = site.files("e", 1, &[]);
+    again.created_us += 7;
+    site.put(&again);
+    for _ in 0..2 {
+        let lake = site.open();
+        let condition = lake.register_new().unwrap().condition;
+        assert_eq!(condition.refused_commits, 1, "{condition:?}");
+        let reason = &condition.refused[0].reason;
+        assert!(reason.contains("registered already"), "{reason}");
+        assert_eq!(ask(&lake, "SELECT count(*) FROM hep_proto_1_call"), "5");
+    }
+    // The document that was registered is back.
+    site.put(&first);
+    let lake = site.open();
+    assert!(lake.register_new().unwrap().condition.reasons().is_empty());
+    drop(lake);
+    site.put(&again);
+    let lake = site.open();
+    lake.register_new().unwrap();
+    let given = Given {
+        decision: Decision::GiveUpCommit {
+            edge: "e".parse().unwrap(),
+            sequence: 1,
+        },
+        yes: true,
+    };
+    lake.repair(&given).unwrap();
+    assert!(lake.condition().unwrap().reasons().is_empty());
+    drop(lake);
+    let lake = site.open();
+    assert!(lake.register_new().unwrap().condition.reasons().is_empty());
+    assert_eq!(ask(&lake, "SELECT count(*) FROM hep_proto_1_call"), "5");
+}
+
 /// A lake with three calls in one file and two in another, which is overwritten then.
 fn overwritten(spoil: impl Fn(&Site, PathBuf)) -> (Site, Lake, String) {
     let site = Site::new();

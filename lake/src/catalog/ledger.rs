@@ -109,8 +109,8 @@ const KEYS: [(&str, &[&str]); 4] = [
 /// The largest number that a column of the catalog holds.
 pub(crate) const NUMBER_MAX: u64 = i64::MAX as u64;
 
-/// Deletes rows without a key. Version 0.1 wrote one for a number that its column does not
-/// hold, and could not read it.
+/// Deletes rows without a key. Such a row was once written for a number that its column does
+/// not hold, and no start could read it.
 pub(super) fn heal(session: &Session, metadata: &str) -> Result<(), DatabaseError> {
     #[derive(Deserialize)]
     struct Row {
@@ -153,7 +153,9 @@ pub(super) fn create(session: &Session, metadata: &str) -> Result<(), DatabaseEr
             since_us BIGINT NOT NULL, PRIMARY KEY (edge, sequence));
          CREATE TABLE IF NOT EXISTS {metadata}.heplake_changed_file (
             path VARCHAR NOT NULL PRIMARY KEY, rows BIGINT NOT NULL, reason VARCHAR NOT NULL,
-            since_us BIGINT NOT NULL)"
+            since_us BIGINT NOT NULL);
+         -- Catalogs of earlier versions have no such column.
+         ALTER TABLE {metadata}.heplake_commit ADD COLUMN IF NOT EXISTS created_us BIGINT"
     ))
 }
 
@@ -197,6 +199,7 @@ impl Catalog {
         struct Row<'a> {
             edge: &'a EdgeName,
             sequence: u64,
+            created_us: Option<u64>,
             files: u64,
             rows: u64,
         }
@@ -205,6 +208,7 @@ impl Catalog {
             Row {
                 edge: &commit.edge,
                 sequence: commit.sequence.0,
+                created_us: commit.created_us,
                 files: files.len() as u64,
                 rows: files.iter().map(|file| file.footer.record_count).sum(),
             }
@@ -212,7 +216,7 @@ impl Catalog {
         let rows: Vec<_> = commits.iter().map(row).collect();
         self.session.insert(
             &format!("{}.heplake_commit", self.metadata),
-            r#""edge":"VARCHAR","sequence":"BIGINT","files":"BIGINT","rows":"BIGINT""#,
+            r#""edge":"VARCHAR","sequence":"BIGINT","created_us":"BIGINT","files":"BIGINT","rows":"BIGINT""#,
             &format!("r.*, {snapshot_id} AS snapshot_id, epoch_us(now()) AS registered_us"),
             &rows,
         )?;
@@ -247,6 +251,47 @@ impl Catalog {
             sequence.0
         );
         Ok(!self.session.rows::<Row>(&select, &[])?.is_empty())
+    }
+
+    /// When the edge made its registered commits, from one on, in order. Commits of which that
+    /// is not known are passed by.
+    pub(crate) fn created(
+        &self,
+        edge: &EdgeName,
+        from: Sequence,
+        limit: usize,
+    ) -> Result<Vec<(Sequence, u64)>, DatabaseError> {
+        #[derive(Deserialize)]
+        struct Row {
+            sequence: Sequence,
+            created_us: u64,
+        }
+        let select = format!(
+            "SELECT sequence, created_us FROM {}.heplake_commit
+             WHERE edge = {} AND sequence >= {} AND created_us IS NOT NULL
+             ORDER BY sequence LIMIT {limit}",
+            self.metadata,
+            literal(edge.as_str()),
+            from.0.min(NUMBER_MAX)
+        );
+        let rows = self.session.rows::<Row>(&select, &[])?.into_iter();
+        Ok(rows.map(|row| (row.sequence, row.created_us)).collect())
+    }
+
+    /// Has the document of a commit not compared again.
+    pub(crate) fn forget_created(
+        &self,
+        edge: &EdgeName,
+        sequence: Sequence,
+    ) -> Result<(), DatabaseError> {
+        self.session.transaction(|| {
+            self.session.execute(&format!(
+                "UPDATE {}.heplake_commit SET created_us = NULL WHERE edge = {} AND sequence = {}",
+                self.metadata,
+                literal(edge.as_str()),
+                sequence.0
+            ))
+        })
     }
 
     /// Forgets that a commit was refused.

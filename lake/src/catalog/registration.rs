@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct NewCommit {
     pub(crate) edge: EdgeName,
     pub(crate) sequence: Sequence,
+    /// When the edge made it; none if its document is not to be compared again.
+    pub(crate) created_us: Option<u64>,
     pub(crate) files: Vec<NewFile>,
     /// Its other files, which nobody can query until somebody decides.
     pub(crate) set_aside: Vec<SetAsideRow>,

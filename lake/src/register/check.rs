@@ -1,6 +1,6 @@
 //! A commit held to its claims: what of it can be registered, and what is set aside.
 
-use super::{FileFault, Refusal, RegisterError, Registrar, shown};
+use super::{FileFault, Refusal, RegisterError, Registrar, replaced::kept as kept_time, shown};
 use crate::{
     catalog::{NUMBER_MAX, NewCommit, NewFile, SetAsideRow, TableConflict},
     database::DatabaseError,
@@ -68,6 +68,7 @@ impl Registrar {
         Ok(NewCommit {
             edge: commit.edge,
             sequence,
+            created_us: Some(kept_time(commit.created_us)),
             files,
             set_aside,
             was_refused: false,

@@ -7,6 +7,9 @@ use heplake_format::{CommitError, EdgeName, Sequence};
 /// the catalog, the log and every answer of `/health`.
 const REASON_CHARACTERS_MAX: usize = 500;
 
+/// How the reason of a commit begins whose number is in the ledger, for another document.
+pub(crate) const REPLACED: &str = "another document of this number is registered already";
+
 /// A commit that was refused as a whole.
 #[derive(Debug, thiserror::Error)]
 #[error("commit {sequence} of {edge} is refused: {reason}")]
@@ -36,6 +39,11 @@ pub enum Refusal {
         /// As the document says.
         sequence: Sequence,
     },
+    /// Another document of this number is registered.
+    #[error(
+        "{REPLACED}, and its rows are not registered: the edge lost its commits and counts from the beginning again, or two edges have one name; give the edge a new name (docs/several-edges.md)"
+    )]
+    Replaced,
     /// Its number is larger than the catalog can hold.
     #[error("its number is too large")]
     Sequence,

@@ -4,6 +4,7 @@
 use super::{
     RegisterError, Registrar, Resting,
     check::{Claims, new_file},
+    replaced::Comparison,
     rewrite::{Described, FileColumn, Rewrite, describe},
     shown,
 };
@@ -506,6 +507,7 @@ impl Registrar {
                     count += 1;
                 }
                 state.listing_due = None;
+                state.comparison = Comparison::default();
             }
         }
         count
@@ -531,15 +533,17 @@ impl Registrar {
             )));
         }
         if self.catalog.has_commit(edge, sequence)? {
+            self.catalog.forget_created(edge, sequence)?;
             self.note_registered(edge, sequence)?;
             return Ok(Repaired {
-                note: Some("the lake had this commit registered already".into()),
+                note: Some("a commit of this number was registered already, and still is".into()),
                 ..Repaired::default()
             });
         }
         self.catalog.register(&[NewCommit {
             edge: edge.clone(),
             sequence,
+            created_us: None,
             files: Vec::new(),
             set_aside: Vec::new(),
             was_refused: true,

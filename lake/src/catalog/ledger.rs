@@ -390,7 +390,8 @@ impl Catalog {
         let select = format!(
             "SELECT edge, table_name, reason, count(*)::UBIGINT AS files,
                 least(sum(rows), {NUMBER_MAX})::UBIGINT AS rows, min(since_us) AS since_us
-             FROM {}.heplake_set_aside WHERE state = '{}' AND edge IS NOT NULL
+             FROM {}.heplake_set_aside WHERE state = '{}'
+                AND edge IS NOT NULL AND sequence IS NOT NULL AND path IS NOT NULL
              GROUP BY ALL ORDER BY since_us, edge, table_name, reason",
             self.metadata,
             AsideState::Waiting.as_str()

@@ -3,6 +3,7 @@
 //! ```text
 //!  {data_dir}/edges/<edge>/lock            one process on this host
 //!                         /identity        tells this edge from others of the same name
+//!                         /last_sequence   of the commit that it wrote last
 //!  {data_path}/claims/<edge>.json          the edge that writes under this name to this store
 //! ```
 //!
@@ -14,9 +15,9 @@ use crate::{
     commit::now_us,
     configuration::EdgeSettings,
     lock::{FileLock, FileLockError},
-    store::{Creation, Store, StoreError},
+    store::{Contents, Creation, Store, StoreError},
 };
-use heplake_format::{CLAIM_FORMAT, Claim, ClaimError, EdgeIdentity, EdgeName};
+use heplake_format::{CLAIM_BYTES_MAX, CLAIM_FORMAT, Claim, ClaimError, EdgeIdentity, EdgeName};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
@@ -34,6 +35,10 @@ const IDENTITY: &str = "identity";
 /// text.
 const LAST_TIME_US: u64 = 253_402_300_799_000_000;
 
+/// How often a claim is looked for, and then made: a second time is for one that somebody makes or
+/// removes in between. A path where nothing can be read or made stays so.
+const LOOKS_MAX: usize = 3;
+
 /// How long the end of an edge waits for the store to take that its name is free: everything
 /// that was received is committed by then.
 const RELEASES_WITHIN: Duration = Duration::from_secs(2);
@@ -43,6 +48,7 @@ const RELEASES_WITHIN: Duration = Duration::from_secs(2);
 pub struct HeldName {
     store: Store,
     claim: Claim,
+    directory: PathBuf,
     _lock: FileLock,
 }
 
@@ -142,16 +148,22 @@ impl HeldName {
         Ok(Self {
             store,
             claim,
+            directory,
             _lock: lock,
         })
+    }
+
+    /// The directory of what this edge keeps for itself.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The edge that the store says has the name now, in words: another one if this edge's name
     /// was taken over, or this one if a copy of it runs elsewhere.
     pub async fn holder(&self) -> String {
-        let found = self.store.read(&Claim::path(&self.claim.edge)).await;
-        let found = found.ok().flatten();
-        match found.map(|json| Claim::from_json(&json)) {
+        let found = read_claim(&self.store, &Claim::path(&self.claim.edge)).await;
+        match found.ok().flatten() {
             Some(Ok(claim)) if claim.identity != self.claim.identity => holder(&claim),
             Some(Ok(_)) => "a copy of this edge, with its data directory".into(),
             _ => "nobody that is known".into(),
@@ -170,8 +182,7 @@ impl HeldName {
 
     async fn try_release(&self) -> Result<(), StoreError> {
         let path = Claim::path(&self.claim.edge);
-        let found = self.store.read(&path).await?;
-        let found = found.and_then(|json| Claim::from_json(&json).ok());
+        let found = read_claim(&self.store, &path).await?.and_then(Result::ok);
         // Somebody may have taken it over.
         if found.as_ref() != Some(&self.claim) {
             return Ok(());
@@ -184,19 +195,38 @@ impl HeldName {
     }
 }
 
+/// The claim that stands in the store; none if there is no document.
+async fn read_claim(
+    store: &Store,
+    path: &str,
+) -> Result<Option<Result<Claim, ClaimError>>, StoreError> {
+    let found = store.read_up_to(path, CLAIM_BYTES_MAX).await?;
+    Ok(found.map(|contents| match contents {
+        Contents::Whole(json) => Claim::from_json(&json),
+        Contents::TooLarge(bytes) => Err(ClaimError::TooLarge(bytes)),
+    }))
+}
+
 /// Puts a claim into the store, if no other edge has the name.
 async fn put_claim(store: &Store, claim: &Claim, takes_over: bool) -> Result<(), NameError> {
     let (name, path) = (&claim.edge, Claim::path(&claim.edge));
-    let found = loop {
-        if let Some(found) = store.read(&path).await? {
-            break found;
+    let unreadable = |reason| NameError::Unreadable {
+        name: name.clone(),
+        path: path.clone(),
+        reason,
+    };
+    let mut found = Err(ClaimError::NoDocument);
+    for _ in 0..LOOKS_MAX {
+        if let Some(there) = read_claim(store, &path).await? {
+            found = there;
+            break;
         }
         if store.create(&path, claim.to_json().into()).await? == Creation::Written {
             return Ok(());
         }
         // Another one has just put its own.
-    };
-    match Claim::from_json(&found) {
+    }
+    match found {
         Ok(found) if found.identity == claim.identity => {
             if found.ended_us.is_none() && found.host != claim.host {
                 tracing::warn!(
@@ -215,19 +245,21 @@ async fn put_claim(store: &Store, claim: &Claim, takes_over: bool) -> Result<(),
             return Err(NameError::Claimed {
                 name: name.clone(),
                 holder: holder(&found),
-                path,
+                path: path.clone(),
+            });
+        }
+        // A link to nothing can be replaced, and a directory cannot.
+        Err(reason @ ClaimError::NoDocument) if takes_over => {
+            let replaced = store.replace(&path, claim.to_json().into()).await;
+            return replaced.map_err(|error| {
+                tracing::warn!(%error, path, "the edge's name cannot be taken over");
+                unreadable(reason)
             });
         }
         Err(error) if takes_over => {
             tracing::warn!(%error, path, "the edge's name is taken over");
         }
-        Err(reason) => {
-            return Err(NameError::Unreadable {
-                name: name.clone(),
-                path,
-                reason,
-            });
-        }
+        Err(reason) => return Err(unreadable(reason)),
     }
     Ok(store.replace(&path, claim.to_json().into()).await?)
 }

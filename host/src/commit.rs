@@ -4,20 +4,22 @@
 //! them finds the other's commit under the sequence that it was to use, takes the next one that
 //! is free, and says so: the names differ then, and nothing is lost.
 
+mod kept_sequence;
 mod status;
 
+pub use kept_sequence::KeptSequence;
 pub use status::{CommitMonitor, CommitStatus, OtherWriter, StoreFailure};
 
 use crate::{
     claim::HeldName,
     health::{Code, cause},
-    store::{Creation, Store, StoreError},
+    store::{Contents, Creation, Store, StoreError},
     worker::{Amount, Backlog, SealedWork, Work},
 };
 use bytes::Bytes;
 use heplake_format::{
-    COMMIT_FORMAT, Commit, CommitPath, ComponentDigest, DataFile, DataFilePath, EdgeName,
-    PartitionDate, Sequence, Table, TableName,
+    COMMIT_BYTES_MAX, COMMIT_FORMAT, Commit, CommitPath, ComponentDigest, DataFile, DataFilePath,
+    EdgeName, PartitionDate, Sequence, Table, TableName,
 };
 use serde::Serialize;
 use std::{
@@ -64,6 +66,10 @@ pub struct Committer {
     edge: EdgeName,
     /// Held as long as something may be written under the name.
     name: Option<Arc<HeldName>>,
+    /// Where the highest sequence that was used is kept, if anywhere.
+    kept: Option<KeptSequence>,
+    /// The highest sequence that this edge has used, as far as it knows by itself.
+    used: Option<Sequence>,
     next: Sequence,
     workers: Vec<mpsc::Sender<Work>>,
     backlog: Arc<Backlog>,
@@ -106,12 +112,13 @@ impl Committer {
         backlog: Arc<Backlog>,
     ) -> Result<Self, StoreError> {
         let last = store.last_sequence(&edge).await?;
-        let next = last.map_or(Sequence::FIRST, Sequence::next);
         Ok(Self {
             store,
             edge,
             name: None,
-            next,
+            kept: None,
+            used: None,
+            next: after(last),
             workers,
             backlog,
             monitor: Arc::default(),
@@ -128,6 +135,28 @@ impl Committer {
             name: Some(name),
             ..self
         }
+    }
+
+    /// Goes on after the sequence that was kept, too, and keeps the last one from now on.
+    pub async fn keeping(mut self, mut kept: KeptSequence) -> Self {
+        self.used = kept.read();
+        let next = after(self.used);
+        if next > self.next {
+            tracing::warn!(
+                edge = %self.edge,
+                in_store = self.next.0 - 1,
+                used = next.0 - 1,
+                "the last commits of this edge are not in its store any more: it goes on after the last one that it wrote"
+            );
+            self.next = next;
+        } else if next < self.next && self.next < Sequence::MAX {
+            // The first start with such a file: the store may lose its commits before the next.
+            let last = Sequence(self.next.0 - 1);
+            self.used = Some(last);
+            kept.write(last).await;
+        }
+        self.kept = Some(kept);
+        self
     }
 
     /// How committing goes, also after the committer is gone.
@@ -148,9 +177,12 @@ impl Committer {
         self.is_worker_gone
     }
 
-    /// Writes nothing any more, and lets others have the name.
+    /// Writes nothing any more, and lets others have the name; unless another writer uses it, who
+    /// may be a copy of this edge and go on.
     pub async fn close(self) {
-        if let Some(name) = &self.name {
+        if self.monitor.status().other_writer.is_some() {
+            tracing::warn!(edge = %self.edge, "the edge's name stays claimed: another writer uses it");
+        } else if let Some(name) = &self.name {
             name.release().await;
         }
     }
@@ -183,6 +215,10 @@ impl Committer {
         self.monitor.end(flush.packets);
 
         self.next = sequence.next();
+        self.used = Some(sequence);
+        if let Some(kept) = &mut self.kept {
+            kept.write(sequence).await;
+        }
         self.total.packets += committed.packets;
         self.total.rows += committed.rows;
         self.total.files += committed.files;
@@ -226,6 +262,10 @@ impl Committer {
     async fn store(&self, flush: &Flush, packets: u64) -> Sequence {
         let mut sequence = self.next;
         loop {
+            // No commit takes the highest: there would be no next one.
+            if sequence >= Sequence::MAX {
+                sequence = self.until_sequence_is_free().await;
+            }
             let path = self.path(sequence).to_string();
             // Asked before anything is written: files under a sequence that is taken would be
             // files that no commit names.
@@ -248,7 +288,7 @@ impl Committer {
                     .await
                 {
                     Creation::Written => return sequence,
-                    Creation::Taken => {}
+                    Creation::Taken => self.delete_unnamed(&commit.files, &path).await,
                 }
             }
             self.tell_of_other_writer(sequence).await;
@@ -257,6 +297,59 @@ impl Committer {
                 .await
                 .map_or(sequence, |last| last.max(sequence))
                 .next();
+        }
+    }
+
+    /// Waits until the store holds no commit of the highest sequence any more.
+    async fn until_sequence_is_free(&self) -> Sequence {
+        let health = self.backlog.health();
+        let mut is_told = false;
+        loop {
+            let last = self.until_done(|| self.store.last_sequence(&self.edge));
+            let last = last.await.max(self.used);
+            if after(last) < Sequence::MAX {
+                if is_told {
+                    health.settle(Code::StoreUnwritable);
+                    tracing::info!("there are sequences for commits again");
+                }
+                return after(last);
+            }
+            let path = self.path(last.unwrap_or(Sequence::MAX));
+            let text = format!(
+                "no number is left for a commit after {path}: no edge wrote that file; remove it"
+            );
+            if !is_told {
+                tracing::error!(edge = %self.edge, "rows wait in memory: {text}");
+                is_told = true;
+            }
+            health.raise(Code::StoreUnwritable, text);
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    /// Deletes the data files that were created for a commit whose path another writer took
+    /// first: whoever reads the directory without the lake would find their rows twice.
+    ///
+    /// Only the commit that has this sequence could name them too, if both writers made a file
+    /// of the same bytes. Where that commit cannot be read they stay.
+    async fn delete_unnamed(&self, files: &[DataFile], path: &str) {
+        let found = self.store.read_up_to(path, COMMIT_BYTES_MAX).await;
+        let other = match found {
+            Ok(Some(Contents::Whole(json))) => Commit::from_json(&json).ok(),
+            _ => None,
+        };
+        let Some(other) = other else {
+            tracing::warn!(
+                path,
+                "files that no commit names stay: the commit that came first cannot be read"
+            );
+            return;
+        };
+        let is_named = |file: &&DataFile| other.files.iter().any(|named| named.path == file.path);
+        for file in files.iter().filter(|file| !is_named(file)) {
+            if let Err(error) = self.store.delete(&file.path.to_string()).await {
+                tracing::warn!(%error, "a file that no commit names stays");
+            }
         }
     }
 
@@ -388,6 +481,11 @@ impl Flush {
             files,
         }
     }
+}
+
+/// The sequence after the last.
+fn after(last: Option<Sequence>) -> Sequence {
+    last.map_or(Sequence::FIRST, Sequence::next)
 }
 
 /// Now, µs since 1970, UTC.

@@ -13,7 +13,7 @@ pub use monitor::{EdgeMonitor, Unwritten};
 use crate::{
     batch::BATCH_PACKETS_MAX,
     claim::{HeldName, NameError},
-    commit::{CommitFailed, Committed, Committer, now_us},
+    commit::{CommitFailed, Committed, Committer, KeptSequence, now_us},
     components::{Control, ControlError, WorkerLink, watch},
     configuration::EdgeSettings,
     health::{Code, Health},
@@ -161,6 +161,8 @@ impl Edge {
             backlog.clone(),
         )
         .await?
+        .keeping(KeptSequence::below(name.directory()))
+        .await
         .holding(name);
         let mut monitor = EdgeMonitor {
             received: Vec::new(),

@@ -1,7 +1,8 @@
 //! Where data files and commits go: the one home of object_store in the host.
 //!
 //! Data files and commits are only ever created. An object that is there is never replaced, on
-//! no kind of store: it may be registered in a lake, or belong to another writer.
+//! no kind of store: it may be registered in a lake, or belong to another writer. Only the data
+//! files of a commit that did not come about are deleted.
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
@@ -41,6 +42,14 @@ pub enum StoreError {
         /// Why.
         source: object_store::Error,
     },
+    /// An object could not be deleted.
+    #[error("{path} could not be deleted: {source}")]
+    Delete {
+        /// The object.
+        path: String,
+        /// Why.
+        source: object_store::Error,
+    },
     /// The commits could not be listed.
     #[error("the commits of this edge could not be listed: {0}")]
     List(object_store::Error),
@@ -53,6 +62,15 @@ pub enum Creation {
     Written,
     /// Another object has its path.
     Taken,
+}
+
+/// What was read of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Contents {
+    /// All of it.
+    Whole(Bytes),
+    /// Nothing, because it has so many bytes.
+    TooLarge(u64),
 }
 
 /// A store of objects, by path.
@@ -125,6 +143,41 @@ impl Store {
         let location = ObjectPath::from(path);
         let read = async { self.objects.get(&location).await?.bytes().await };
         found(path, read.await)
+    }
+
+    /// The bytes of an object that is not larger than it may be; none if it is not there. Its
+    /// size is looked at first: what stands in a store may be of any size.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn read_up_to(
+        &self,
+        path: &str,
+        bytes_max: usize,
+    ) -> Result<Option<Contents>, StoreError> {
+        let read = async {
+            let object = self.objects.get(&ObjectPath::from(path)).await?;
+            if object.meta.size > bytes_max as u64 {
+                return Ok(Contents::TooLarge(object.meta.size));
+            }
+            object.bytes().await.map(Contents::Whole)
+        };
+        found(path, read.await)
+    }
+
+    /// Deletes an object, if it is there. For data files that no commit names and none will, and
+    /// for nothing else.
+    ///
+    /// # Errors
+    /// When the store refuses it.
+    pub async fn delete(&self, path: &str) -> Result<(), StoreError> {
+        match self.objects.delete(&ObjectPath::from(path)).await {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(source) => {
+                let path = path.into();
+                Err(StoreError::Delete { path, source })
+            }
+        }
     }
 
     /// Whether there is an object.

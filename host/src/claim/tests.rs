@@ -131,6 +131,44 @@ async fn a_claim_that_cannot_be_read_refuses_an_edge_until_it_is_told_to_take_ov
 }
 
 #[tokio::test]
+async fn a_path_of_a_claim_that_is_no_file_refuses_an_edge_and_is_named() {
+    let (directory, store) = store();
+    let (host, path) = (Host::new(), directory.path().join(PATH));
+    let refused = |error: NameError| {
+        assert!(matches!(error, NameError::Unreadable { .. }), "{error}");
+        for part in [PATH, "a directory", "remove it"] {
+            assert!(
+                error.to_string().contains(part),
+                "{part} is not in: {error}"
+            );
+        }
+    };
+    fs::create_dir_all(&path).unwrap();
+    refused(host.take(&store).await.unwrap_err());
+    let taken = HeldName::take(store.clone(), &host.settings(true)).await;
+    refused(taken.unwrap_err());
+    fs::remove_dir(&path).unwrap();
+    std::os::unix::fs::symlink(directory.path().join("absent"), &path).unwrap();
+    refused(host.take(&store).await.unwrap_err());
+    drop(host.take_over(&store).await);
+    host.take(&store).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_claim_of_gigabytes_is_refused_unread() {
+    let (directory, store) = store();
+    let path = directory.path().join(PATH);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    File::create(&path).unwrap().set_len(3 << 30).unwrap();
+    let host = Host::new();
+    let error = host.take(&store).await.unwrap_err();
+    assert!(matches!(error, NameError::Unreadable { .. }), "{error}");
+    assert!(error.to_string().contains("3221225472 bytes"), "{error}");
+    host.take_over(&store).await.release().await;
+    Host::new().take(&store).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_claim_of_any_time_is_told() {
     let (_directory, store) = store();
     for since_us in [0, LAST_TIME_US, u64::MAX] {

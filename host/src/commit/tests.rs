@@ -140,6 +140,18 @@ async fn writers_of_one_name_that_commit_at_once_lose_nothing() {
         futures_util::future::join_all(writers.iter_mut().map(Committer::commit)).await;
     }
     let commits = committed(&store).await;
+    let mut files = 0;
+    let mut directories = vec![directory.path().join("main")];
+    while let Some(path) = directories.pop() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => directories.push(path),
+                false => files += 1,
+            }
+        }
+    }
+    assert_eq!(files, 8, "files that no commit names");
     let mut contents: Vec<String> = commits.into_iter().flat_map(|(_, files)| files).collect();
     contents.sort();
     assert_eq!(contents.concat(), "abcdefgh");
@@ -232,4 +244,177 @@ async fn a_store_that_fails_is_told_until_it_takes_files_again() {
     assert_eq!((status.store_failure, status.storing), (None, None));
     assert!(status.last_committed_us.is_some());
     assert_eq!(monitor.packets_done(), 1);
+}
+
+/// A committer that keeps its last sequence in a directory, and has one file a commit.
+async fn keeping(store: &Store, directory: &tempfile::TempDir) -> Committer {
+    let kept = KeptSequence::below(directory.path());
+    committer_on(store, &["a", "b"]).await.keeping(kept).await
+}
+
+fn commit_path(sequence: u64) -> String {
+    let edge = "here".parse().unwrap();
+    let sequence = Sequence(sequence);
+    CommitPath { edge, sequence }.to_string()
+}
+
+#[tokio::test]
+async fn a_number_that_was_used_is_never_used_again_though_its_commit_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Planned::store([]);
+    for _ in 0..2 {
+        keeping(&store, &directory).await.commit().await;
+    }
+    for sequence in [1, 2] {
+        store.delete(&commit_path(sequence)).await.unwrap();
+    }
+    for expected in [3, 4] {
+        keeping(&store, &directory).await.commit().await;
+        let edge = "here".parse().unwrap();
+        let last = store.last_sequence(&edge).await.unwrap();
+        assert_eq!(last, Some(Sequence(expected)));
+    }
+}
+
+#[tokio::test]
+async fn numbers_that_were_used_before_they_were_kept_are_kept_from_the_first_start_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Planned::store([]);
+    committer_on(&store, &["a"]).await.commit().await;
+    drop(keeping(&store, &directory).await);
+    store.delete(&commit_path(1)).await.unwrap();
+    keeping(&store, &directory).await.commit().await;
+    assert!(store.exists(&commit_path(2)).await.unwrap());
+    assert!(!store.exists(&commit_path(1)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_kept_number_that_is_damaged_or_cannot_be_written_stops_no_commit() {
+    for damage in ["", "none", "18446744073709551615", "-1"] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("last_sequence");
+        std::fs::write(&path, damage).unwrap();
+        let store = Planned::store([]);
+        keeping(&store, &directory).await.commit().await;
+        assert!(store.exists(&commit_path(1)).await.unwrap(), "{damage:?}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "1\n");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(directory.path().join("last_sequence/full")).unwrap();
+    let store = Planned::store([]);
+    let mut committer = keeping(&store, &directory).await;
+    committer.commit().await;
+    committer.commit().await;
+    assert_eq!(committed(&store).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_of_a_number_that_none_can_have_is_in_nobodys_way() {
+    let store = Planned::store([]);
+    for number in [i64::MAX as u64 + 1, u64::MAX] {
+        let path = commit_path(number);
+        store
+            .create(&path, Bytes::from_static(b"{}"))
+            .await
+            .unwrap();
+    }
+    let mut committer = committer_on(&store, &["a", "b"]).await;
+    committer.commit().await;
+    committer.commit().await;
+    let expected = [(1, vec!["a".to_owned()]), (2, vec!["b".to_owned()])];
+    assert_eq!(committed(&store).await, expected);
+}
+
+#[tokio::test]
+async fn rows_wait_while_the_highest_number_is_taken_and_health_says_which_file_to_remove() {
+    let store = Planned::store([]);
+    let highest = commit_path(i64::MAX as u64);
+    let json = Bytes::from_static(b"{}");
+    store.create(&highest, json).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut committer = keeping(&store, &directory).await;
+    let health = committer.backlog.health().clone();
+    let commit = committer.commit();
+    tokio::pin!(commit);
+    let raised = async {
+        while !health.report().has(Code::StoreUnwritable) {
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    };
+    tokio::select! {
+        committed = &mut commit => panic!("{committed:?}"),
+        () = raised => {}
+    }
+    store.delete(&highest).await.unwrap();
+    assert_eq!(commit.await.rows, 1);
+    assert!(!health.report().has(Code::StoreUnwritable));
+    assert_eq!(committed(&store).await, [(1, vec!["a".to_owned()])]);
+}
+
+/// Whether each part of the first commit's file has a file.
+async fn parts(store: &Store) -> Vec<bool> {
+    let mut found = Vec::new();
+    for part in 0..3 {
+        let path = DataFilePath {
+            table: Table::of_protocol(1).name,
+            date: PartitionDate::of_micros(0),
+            edge: "here".parse().unwrap(),
+            sequence: Sequence(1),
+            part,
+        };
+        found.push(store.exists(&path.to_string()).await.unwrap());
+    }
+    found
+}
+
+#[tokio::test]
+async fn the_files_of_a_try_that_another_writer_outran_are_deleted_and_only_those() {
+    let directory = tempfile::tempdir().unwrap();
+    // With the bytes "a" both writers find that the file is theirs: it stays with the one commit.
+    for (bytes, expected) in [("b", [true, false, false]), ("a", [true, false, false])] {
+        for store in [
+            Store::open(&directory.path().join(bytes)).unwrap(),
+            Planned::store([]),
+        ] {
+            let mut first = committer_on(&store, &["a"]).await;
+            let second = committer_on(&store, &[]).await;
+            first.commit().await;
+            // It looked before the first one's commit was there.
+            let file = FlushedFile {
+                table: Table::of_protocol(1).name,
+                date: PartitionDate::of_micros(0),
+                record_count: 1,
+                bytes: Bytes::from_static(bytes.as_bytes()),
+                components: Vec::new(),
+            };
+            let flush = Flush {
+                packets: 1,
+                tables: Vec::new(),
+                components: Vec::new(),
+                files: vec![file],
+            };
+            let files = second.create_files(&flush, Sequence(1)).await.unwrap();
+            let path = files[0].path.to_string();
+            assert!(store.exists(&path).await.unwrap());
+            second.delete_unnamed(&files, &commit_path(1)).await;
+            assert_eq!(parts(&store).await, expected, "{bytes}");
+            assert_eq!(committed(&store).await, [(1, vec!["a".to_owned()])]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_stay_where_the_commit_that_came_first_cannot_be_read() {
+    let store = Planned::store([]);
+    let path = commit_path(1);
+    let mut committer = committer_on(&store, &["a"]).await;
+    committer.commit().await;
+    let json = store.read(&path).await.unwrap().unwrap();
+    let files = Commit::from_json(&json).unwrap().files;
+    store
+        .replace(&path, Bytes::from_static(b"{"))
+        .await
+        .unwrap();
+    committer.delete_unnamed(&files, &path).await;
+    assert_eq!(parts(&store).await, [true, false, false]);
 }

@@ -15,7 +15,7 @@ pub const CLAIMS_DIRECTORY: &str = "claims";
 pub const CLAIM_FORMAT: u32 = 1;
 
 /// Largest document that is read, in bytes: a claim has a few hundred.
-const CLAIM_BYTES_MAX: usize = 64 << 10;
+pub const CLAIM_BYTES_MAX: usize = 64 << 10;
 
 /// Digits of an identity: 128 bits, so that no two edges draw the same.
 const IDENTITY_DIGITS: usize = 32;
@@ -97,7 +97,10 @@ pub struct Claim {
 pub enum ClaimError {
     /// It is too large to be one.
     #[error("it has {0} bytes, more than the {CLAIM_BYTES_MAX} that are read")]
-    TooLarge(usize),
+    TooLarge(u64),
+    /// Its path is taken, but no document can be read there.
+    #[error("it is no file, but a directory, say, or a link to nothing: remove it")]
+    NoDocument,
     /// It is not such a JSON document.
     #[error("it cannot be read: {0}")]
     Malformed(#[from] serde_json::Error),
@@ -130,7 +133,7 @@ impl Claim {
             format: u32,
         }
         if json.len() > CLAIM_BYTES_MAX {
-            return Err(ClaimError::TooLarge(json.len()));
+            return Err(ClaimError::TooLarge(json.len() as u64));
         }
         let Format { format } = serde_json::from_slice(json)?;
         if format > CLAIM_FORMAT {

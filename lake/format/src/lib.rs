@@ -17,7 +17,8 @@ mod path;
 mod table;
 
 pub use claim::{
-    CLAIM_FORMAT, CLAIMS_DIRECTORY, Claim, ClaimError, EdgeIdentity, EdgeIdentityError,
+    CLAIM_BYTES_MAX, CLAIM_FORMAT, CLAIMS_DIRECTORY, Claim, ClaimError, EdgeIdentity,
+    EdgeIdentityError,
 };
 pub use commit::{
     COMMIT_BYTES_MAX, COMMIT_FORMAT, Commit, CommitError, CommitParts, ComponentDigest, DataFile,
@@ -27,6 +28,6 @@ pub use date::{DateError, PartitionDate};
 pub use edge::{EdgeName, EdgeNameError};
 pub use path::{
     ASIDE_DIRECTORY, COMMITS_DIRECTORY, CommitPath, DATA_DIRECTORY, DataFilePath, PathError,
-    Sequence,
+    Sequence, SequenceError,
 };
 pub use table::{COLUMNS_MAX, Column, ColumnType, TABLES_MAX, Table, TableError, TableName};

@@ -35,10 +35,31 @@ impl Sequence {
     /// The first sequence of an edge.
     pub const FIRST: Self = Self(1);
 
-    /// The sequence that follows.
+    /// The highest there can be: the catalog keeps sequences in columns of type BIGINT, which
+    /// hold no higher number. No path has a higher one.
+    pub const MAX: Self = Self(i64::MAX as u64);
+
+    /// The sequence that follows; after the highest, the highest.
     #[must_use]
     pub fn next(self) -> Self {
-        Self(self.0.saturating_add(1))
+        Self(self.0.saturating_add(1)).min(Self::MAX)
+    }
+}
+
+/// A text is no sequence: no number, or a higher one than [`Sequence::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a sequence is a number up to {}", i64::MAX)]
+pub struct SequenceError;
+
+impl FromStr for Sequence {
+    type Err = SequenceError;
+
+    fn from_str(text: &str) -> Result<Self, SequenceError> {
+        let sequence = text.parse().map(Self).map_err(|_| SequenceError)?;
+        match sequence <= Self::MAX {
+            true => Ok(sequence),
+            false => Err(SequenceError),
+        }
     }
 }
 
@@ -128,7 +149,7 @@ impl FromStr for DataFilePath {
             table: table.parse()?,
             date: date.strip_prefix("date=").ok_or_else(layout)?.parse()?,
             edge: edge.parse()?,
-            sequence: Sequence(sequence.parse().map_err(|_| layout())?),
+            sequence: sequence.parse().map_err(|_| layout())?,
             part: part.parse().map_err(|_| layout())?,
         };
         if path.to_string() == text {
@@ -176,7 +197,7 @@ impl FromStr for CommitPath {
         let digits = file.strip_suffix(".json").ok_or_else(layout)?;
         let path = Self {
             edge: edge.parse()?,
-            sequence: Sequence(digits.parse().map_err(|_| layout())?),
+            sequence: digits.parse().map_err(|_| layout())?,
         };
         if path.to_string() == text {
             Ok(path)
@@ -250,11 +271,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_number_that_the_catalog_cannot_hold_is_in_no_path() {
+        let commit = |number: u64| format!("commits/e/{number:020}.json").parse::<CommitPath>();
+        let file = |number: u64| {
+            let path = format!("main/t/date=2026-11-22/e-{number:020}-0000.parquet");
+            path.parse::<DataFilePath>()
+        };
+        let highest = i64::MAX as u64;
+        assert_eq!(commit(highest).unwrap().sequence, Sequence::MAX);
+        assert_eq!(file(highest).unwrap().sequence, Sequence::MAX);
+        for number in [highest + 1, u64::MAX - 1, u64::MAX] {
+            assert!(commit(number).is_err(), "{number}");
+            assert!(file(number).is_err(), "{number}");
+        }
+        assert_eq!(Sequence::MAX.next(), Sequence::MAX);
+        assert_eq!(Sequence(highest - 1).next(), Sequence::MAX);
+    }
+
     proptest! {
         #[test]
         fn a_path_survives_its_text(
             edge in "[a-zA-Z0-9][a-zA-Z0-9_-]{0,20}", table in "[a-z][a-z0-9_]{0,20}",
-            micros: i64, sequence: u64, part: u16,
+            micros: i64, sequence in 0..=Sequence::MAX.0, part: u16,
         ) {
             let path = DataFilePath {
                 table: table.parse().unwrap(),

@@ -297,7 +297,7 @@ impl Registrar {
                 };
                 found.insert(sequence, document);
             }
-            sequence = sequence.next();
+            sequence = Sequence(sequence.0.saturating_add(1));
         }
         if state.listing_due.is_none_or(|due| due <= now) {
             let listed = self

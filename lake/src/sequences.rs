@@ -39,8 +39,9 @@ impl Default for Sequences {
 
 impl Sequences {
     /// All up to `last` but for the holes.
+    // The one after the highest number is no number of a commit, but says that the highest is registered.
     pub(crate) fn up_to(last: Sequence, holes: BTreeMap<Sequence, Sequence>) -> Self {
-        let next = last.next();
+        let next = Sequence(last.0.saturating_add(1));
         Self { next, holes }
     }
 
@@ -66,7 +67,7 @@ impl Sequences {
             if sequence > self.next {
                 self.holes.insert(self.next, Sequence(sequence.0 - 1));
             }
-            self.next = sequence.next();
+            self.next = Sequence(sequence.0.saturating_add(1));
             return;
         }
         let hole = self.holes.range(..=sequence).next_back();

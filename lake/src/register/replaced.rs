@@ -53,7 +53,7 @@ impl Registrar {
             if !self.is_replaced(edge, sequence, created_us, registered)? {
                 break;
             }
-            begun_now = sequence.next();
+            begun_now = Sequence(sequence.0.saturating_add(1));
         }
         let known = self.catalog.created(edge, next, DOCUMENTS_AT_ONCE)?;
         for (sequence, created_us) in &known {
@@ -62,7 +62,9 @@ impl Registrar {
         let last = known.last().filter(|_| known.len() == DOCUMENTS_AT_ONCE);
         let comparison = Comparison {
             due: Some(Instant::now() + now.elapsed() * PAUSE_FACTOR),
-            next: last.map_or(Sequence::FIRST, |(sequence, _)| sequence.next()),
+            next: last.map_or(Sequence::FIRST, |(sequence, _)| {
+                Sequence(sequence.0.saturating_add(1))
+            }),
             begun: begun_now,
         };
         if let Some(state) = self.edges.get_mut(edge) {

@@ -328,7 +328,7 @@ impl Committer {
     }
 
     /// Deletes the data files that were created for a commit whose path another writer took
-    /// first: whoever reads the directory without the lake would find their rows twice.
+    /// first, because a reader of the directory without the lake would find their rows twice.
     ///
     /// Only the commit that has this sequence could name them too, if both writers made a file
     /// of the same bytes. Where that commit cannot be read they stay.

@@ -20,7 +20,7 @@ pub(crate) enum Occurrence {
 
 use self::Occurrence::{List, Single};
 
-/// What stands between the values of two lines.
+/// Joins the values of two lines (RFC 3261, section 7.3.1).
 pub(crate) const SEPARATOR: &[u8] = b", ";
 
 /// Headers by their long names in lower case, and where their syntax is defined.

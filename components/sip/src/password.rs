@@ -16,7 +16,7 @@ use crate::text::{Span, Text, Window};
 use crate::uri::{Address, HOST_SCHEMES, has_sip_scheme};
 use crate::value::closing_quote;
 
-/// What stands for a secret.
+/// Replaces a secret.
 pub(crate) const MASK: &[u8] = b"***";
 
 /// Where passwords are looked for.
